@@ -1,0 +1,45 @@
+"""The OpenAI Assistants API on your own machine, with a local model.
+
+``LocalAssist`` is the official client whose server runs in this process. Importing this package
+loads neither the SDK nor the server; they come with the first use of a name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localassist.client.client import AsyncLocalAssist, LocalAssist
+    from localassist.errors import ConfigError, LocalAssistError
+    from localassist.settings import Settings, load_settings
+
+__version__ = "0.1.0"
+__all__ = [
+    "AsyncLocalAssist",
+    "ConfigError",
+    "LocalAssist",
+    "LocalAssistError",
+    "Settings",
+    "__version__",
+    "load_settings",
+]
+
+_HOMES = {
+    "AsyncLocalAssist": "localassist.client.client",
+    "ConfigError": "localassist.errors",
+    "LocalAssist": "localassist.client.client",
+    "LocalAssistError": "localassist.errors",
+    "Settings": "localassist.settings",
+    "load_settings": "localassist.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

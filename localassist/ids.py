@@ -1,0 +1,43 @@
+"""Object ids in the hosted API's forms: a prefix and random base62 characters.
+
+``file-`` has a hyphen, all others an underscore (contract: endpoints.md, section 1.5).
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Literal
+
+Kind = Literal[
+    "assistant",
+    "thread",
+    "message",
+    "run",
+    "step",
+    "call",
+    "file",
+    "chat_completion",
+    "request",
+]
+
+_ALPHABET = string.ascii_letters + string.digits
+_LENGTH = 24
+PREFIXES: dict[Kind, str] = {
+    "assistant": "asst_",
+    "thread": "thread_",
+    "message": "msg_",
+    "run": "run_",
+    "step": "step_",
+    "call": "call_",
+    "file": "file-",
+    "chat_completion": "chatcmpl-",
+    "request": "req_",
+}
+
+
+def new_id(kind: Kind) -> str:
+    """A fresh id such as ``asst_`` + 24 base62 characters; ``req_`` + 32 hex digits."""
+    if kind == "request":
+        return PREFIXES[kind] + secrets.token_hex(16)
+    return PREFIXES[kind] + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))

@@ -1,0 +1,150 @@
+"""Messages of a chat completion request, one class per role (endpoints.md 11)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from localassist.schemas import phrases
+from localassist.schemas.base import Body, Items, refuse
+from localassist.schemas.messages import ImageUrlPart
+from localassist.schemas.one_of import OneOf
+from localassist.schemas.tools import Name
+
+# Code of a legal value that has no local counterpart.
+UNSUPPORTED = "unsupported_parameter"
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class UnservedPart(Body):
+    """Legal at the hosted API; no local model takes it."""
+
+    type: Literal["input_audio", "file"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, value: Any) -> Any:
+        raise refuse(
+            "Unsupported value: '{param}' must be of type 'text' or 'image_url'.",
+            code=UNSUPPORTED,
+        )
+
+
+TextParts = Annotated[Items[TextPart], Field(min_length=1)]
+UserParts = Annotated[
+    Items[Annotated[TextPart | ImageUrlPart | UnservedPart, OneOf()]], Field(min_length=1)
+]
+AssistantParts = Annotated[Items[Annotated[TextPart | RefusalPart, OneOf()]], Field(min_length=1)]
+TextContent = Annotated[str | TextParts, OneOf()]
+UserContent = Annotated[str | UserParts, OneOf()]
+AssistantContent = Annotated[str | AssistantParts, OneOf()]
+
+
+class SystemMessage(Body):
+    role: Literal["system", "developer"]
+    content: TextContent
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        return plain_text(self.content)
+
+
+class UserMessage(Body):
+    role: Literal["user"]
+    content: UserContent
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        return plain_text(self.content)
+
+    @property
+    def has_images(self) -> bool:
+        return not isinstance(self.content, str) and any(
+            isinstance(part, ImageUrlPart) for part in self.content
+        )
+
+
+class CalledFunction(Body):
+    name: Name
+    arguments: str
+
+
+class ReturnedToolCall(Body):
+    """A call of an earlier assistant turn, handed back by the client."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class AssistantMessage(Body):
+    role: Literal["assistant"]
+    content: AssistantContent | None = None
+    tool_calls: Items[ReturnedToolCall] | None = None
+    refusal: str | None = None
+    name: str | None = None
+    audio: None = None
+    function_call: None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and not self.tool_calls and self.refusal is None:
+            error = phrases.wrong_type("{param}", "one of a string or an array of objects", None)
+            raise refuse(error.message, code=error.code, at=("content",))
+        return self
+
+    @property
+    def text(self) -> str:
+        return self.refusal or "" if self.content is None else plain_text(self.content)
+
+
+class ToolMessage(Body):
+    role: Literal["tool"]
+    content: TextContent
+    tool_call_id: str
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        return plain_text(self.content)
+
+
+class FunctionMessage(Body):
+    """Legacy form of a tool's answer."""
+
+    role: Literal["function"]
+    name: str
+    content: str | None
+
+    @property
+    def text(self) -> str:
+        return self.content or ""
+
+
+ChatMessageInput = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage, OneOf("role")
+]
+
+
+def plain_text(content: TextContent | UserContent | AssistantContent) -> str:
+    """Text of a message's content: its text and refusal parts joined by newlines."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(
+        part.text if isinstance(part, TextPart) else part.refusal
+        for part in content
+        if isinstance(part, (TextPart, RefusalPart))
+    )

@@ -1,0 +1,179 @@
+"""The database: two connection pools, transactions in worker threads, errors in our own words.
+
+A transaction is a plain function over a ``Session`` that runs whole in a worker thread, so
+repositories stay synchronous, nothing blocks the event loop, and a transaction costs one
+hand-over instead of one per statement. All writes of a process go through one thread: their order
+is the order of the calls. Knows nothing of what the tables mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm import Session
+
+from localassist.errors import StorageCorrupt, StorageUnavailable
+from localassist.storage.config import StorageSettings
+
+__all__ = ["Database", "Session"]
+
+T = TypeVar("T")
+Transaction = Callable[[Session], T]
+_log = logging.getLogger(__name__)
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_CORRUPT = ("malformed", "not a database", "corrupt")
+
+
+class Database:
+    """Opened with ``Database.open``; ``read`` and ``write`` run transactions."""
+
+    def __init__(self, url: str, settings: StorageSettings) -> None:
+        self.url = url
+        self._write_engine = _engine(url, settings, writes=True)
+        # Progress (text deltas) is worth keeping but not worth a disk sync each time; the next
+        # durable commit syncs what was written before it as well.
+        self._progress_engine = _engine(url, settings, writes=True, synchronous="normal")
+        self._read_engine = _engine(url, settings, writes=False)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="storage-write")
+        self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="storage-read")
+
+    @classmethod
+    def open(cls, home: Path, settings: StorageSettings) -> Database:
+        """Create the data folder if needed, migrate to the newest schema, and connect.
+
+        Raises StorageUnavailable (folder not writable, disk full, locked) or StorageCorrupt
+        (damaged file, or a schema newer than this version of localassist knows).
+        """
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StorageUnavailable(
+                f"The data folder {home} cannot be created: {error.strerror}."
+            ) from error
+        url = settings.url or f"sqlite:///{home / 'localassist.db'}"
+        database = cls(url, settings)
+        try:
+            database._migrate()
+        except DatabaseError as error:
+            database._dispose()
+            raise _translated(error) from error
+        except BaseException:
+            database._dispose()
+            raise
+        return database
+
+    async def read(self, transaction: Transaction[T]) -> T:
+        """Run ``transaction`` on a consistent snapshot; what it changes is rolled back."""
+        return await _in_thread(self._readers, self._read_engine, transaction, commit=False)
+
+    async def write(self, transaction: Transaction[T], *, durable: bool = True) -> T:
+        """Run ``transaction`` alone among this process's writers and commit it.
+
+        When this returns, the change is durable (``durable=False``: it survives a killed process,
+        not a power cut); when it raises, nothing was changed.
+        """
+        engine = self._write_engine if durable else self._progress_engine
+        return await _in_thread(self._writer, engine, transaction, commit=True)
+
+    async def close(self) -> None:
+        """Finish what is running and disconnect."""
+        await asyncio.to_thread(self._dispose)
+
+    def _dispose(self) -> None:
+        self._writer.shutdown()
+        self._readers.shutdown()
+        for engine in (self._write_engine, self._progress_engine, self._read_engine):
+            engine.dispose()
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        script = ScriptDirectory.from_config(config)
+        # Two processes that start together must not both migrate: the writer's transaction
+        # (BEGIN IMMEDIATE on SQLite) is the lock, and the loser finds nothing left to do.
+        with self._write_engine.begin() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+            if current == script.get_current_head():
+                return
+            try:
+                script.get_revision(current or "base")
+            except CommandError as error:
+                raise StorageCorrupt(
+                    f"The data folder has schema {current} of a newer localassist: upgrade it."
+                ) from error
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+async def _in_thread(
+    pool: ThreadPoolExecutor, engine: Engine, transaction: Transaction[T], *, commit: bool
+) -> T:
+    return await asyncio.get_running_loop().run_in_executor(
+        pool, _transact, engine, transaction, commit
+    )
+
+
+def _transact(engine: Engine, transaction: Transaction[T], commit: bool) -> T:
+    try:
+        with Session(engine, expire_on_commit=False) as session:
+            result = transaction(session)
+            if commit:
+                session.commit()
+            return result
+    except DatabaseError as error:
+        # IntegrityError is a DatabaseError too, but reaching this point with one is our own bug.
+        raise _translated(error) from error
+
+
+def _translated(error: DatabaseError) -> Exception:
+    text = str(error.orig)
+    if any(word in text for word in _CORRUPT):
+        return StorageCorrupt(f"The database is damaged: {text}.")
+    if isinstance(error, OperationalError):
+        _log.error("database failed: %s", text)
+        return StorageUnavailable(f"The database cannot be used: {text}.")
+    return error
+
+
+def _engine(
+    url: str, settings: StorageSettings, *, writes: bool, synchronous: str | None = None
+) -> Engine:
+    size = 1 if writes else settings.readers
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=size, pool_pre_ping=True)
+    engine = create_engine(
+        url,
+        pool_size=size,
+        connect_args={"timeout": settings.busy_timeout_seconds, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling starts transactions too late for a snapshot; we
+        # issue BEGIN ourselves below.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={synchronous or settings.synchronous}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        # IMMEDIATE takes the write lock at once: a transaction that read first and then wrote
+        # could otherwise fail in the middle when another process wrote in between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,87 @@
+"""Keyset pagination over (created_at, seq): pages stay right while objects come and go.
+
+A cursor is an object's id. A cursor that names a deleted object still works through its tombstone;
+one that was never issued is 404 (contract: endpoints.md, section 1.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, delete, select, tuple_
+
+from localassist.errors import ResourceNotFound
+from localassist.schemas.base import ListQuery, Page, WireModel
+from localassist.storage.database import Session
+from localassist.storage.tables import ObjectRow, TombstoneRow
+
+Row = TypeVar("Row", bound=ObjectRow)
+Wire = TypeVar("Wire", bound=WireModel)
+
+
+def page(
+    session: Session,
+    table: type[Row],
+    scope: list[ColumnElement[bool]],
+    query: ListQuery,
+    to_wire: Callable[[Row], Wire],
+    *,
+    parent_id: str | None,
+    missing: str,
+) -> Page[Wire]:
+    """One page of ``table`` within ``scope``, in the query's order.
+
+    ``parent_id`` is the thread or run the list belongs to (a cursor of another parent is not
+    found), ``missing`` the not-found wording with ``{id}`` in it.
+    """
+    key = tuple_(table.created_at, table.seq)
+    newest_first = query.order == "desc"
+    statement = select(table).where(*scope)
+
+    def position(cursor: str) -> tuple[int, int]:
+        found = session.execute(
+            select(table.created_at, table.seq).where(table.id == cursor, *scope)
+        ).first() or _tombstone(session, cursor, parent_id)
+        if found is None:
+            raise ResourceNotFound(missing.format(id=cursor))
+        return found[0], found[1]
+
+    # ``before`` alone walks backwards: the nearest items are fetched first, then turned around.
+    backwards = query.before is not None and query.after is None
+    if query.after is not None:
+        at = position(query.after)
+        statement = statement.where(key < at if newest_first else key > at)
+    if query.before is not None:
+        at = position(query.before)
+        statement = statement.where(key > at if newest_first else key < at)
+    descending = newest_first is not backwards
+    ordering = (table.created_at, table.seq)
+    statement = statement.order_by(*(c.desc() if descending else c.asc() for c in ordering))
+    rows = list(session.scalars(statement.limit(query.limit + 1)))
+    has_more = len(rows) > query.limit
+    rows = rows[: query.limit]
+    if backwards:
+        rows.reverse()
+    return Page.of([to_wire(row) for row in rows], has_more=has_more)
+
+
+def bury(session: Session, row: ObjectRow, *, parent_id: str | None) -> None:
+    """Delete ``row`` and keep its sort key."""
+    session.add(
+        TombstoneRow(
+            id=row.id,
+            project_id=row.project_id,
+            parent_id=parent_id,
+            created_at=row.created_at,
+            seq=row.seq,
+        )
+    )
+    session.execute(delete(type(row)).where(type(row).seq == row.seq))
+
+
+def _tombstone(session: Session, cursor: str, parent_id: str | None) -> tuple[int, int] | None:
+    found = session.get(TombstoneRow, cursor)
+    if found is None or found.parent_id != parent_id:
+        return None
+    return found.created_at, found.seq

@@ -1,0 +1,203 @@
+"""The models this installation has, and which of them a name means.
+
+Shipped manifests come with localassist; users' lie in ``<home>/models`` and win over shipped ones
+of the same id. ``locate``, ``add`` and ``remove`` block on disk. Knows nothing of loading or
+running a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from localassist.errors import ConfigError, InvalidRequest, ModelNotFound
+from localassist.registry.config import ModelsSettings
+from localassist.registry.describe import check_chat_model, choose_id, describe
+from localassist.registry.folder import ModelsFolder
+from localassist.registry.gguf import read_header
+from localassist.registry.manifest import FileSource, Kind, ModelManifest, read_manifest
+from localassist.registry.weights import (
+    Progress,
+    Verifier,
+    check_readable_file,
+    copy_file,
+    find_weights,
+    hash_file,
+)
+
+_EMBEDDED: dict[Kind, str] = {"chat": "smollm2-135m-instruct", "embedding": "all-minilm-l6-v2"}
+
+
+def shipped_models_folder() -> Path:
+    """Where the manifests are that come with localassist: in the package when it was installed from
+    a wheel, beside it in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    in_wheel = package / "_shipped" / "models"
+    return in_wheel if in_wheel.is_dir() else package.parent / "models"
+
+
+class Catalog:
+    """Every known model. ``home`` is the data folder, ``shipped`` a folder of manifests."""
+
+    def __init__(
+        self, home: Path, settings: ModelsSettings | None = None, shipped: Path | None = None
+    ) -> None:
+        self._settings = settings if settings is not None else ModelsSettings()
+        self._folder = ModelsFolder(home / "models")
+        self._verifier = Verifier(self._folder.path / "verified.json")
+        shipped = shipped if shipped is not None else shipped_models_folder()
+        manifests = [read_manifest(path) for path in sorted(shipped.glob("*.toml"))]
+        self._shipped = {manifest.id: manifest for manifest in manifests}
+
+    def list(self) -> tuple[ModelManifest, ...]:
+        """All models, ordered by id."""
+        return tuple(manifest for _, manifest in sorted(self._models().items()))
+
+    def get(self, model_id: str) -> ModelManifest:
+        """The model with exactly this id; ModelNotFound without one."""
+        try:
+            return self._models()[model_id]
+        except KeyError:
+            raise self._not_found(model_id) from None
+
+    def find(self, name: str) -> ModelManifest | None:
+        """The model that ``name`` means, of either kind. An id wins over an exact alias, that over
+        a pattern, and that over the names of hosted models."""
+        models = self._models()
+        if name in models:
+            return models[name]
+        target = self._alias_target(name, models)
+        if target is None:
+            return None
+        if target not in models:
+            raise ConfigError(f"models.aliases: `{name}` means `{target}`, which is not a model.")
+        return models[target]
+
+    def resolve(self, name: str, kind: Kind) -> ModelManifest:
+        """The model of this kind that ``name`` means.
+
+        Raises ModelNotFound, or InvalidRequest ``unsupported_model`` if it is of the other kind.
+        """
+        manifest = self.find(name)
+        if manifest is None:
+            raise self._not_found(name, kind)
+        if manifest.kind != kind:
+            raise InvalidRequest(
+                f"The model `{name}` is of kind {manifest.kind} and cannot be used for {kind}.",
+                code="unsupported_model",
+                param="model",
+            )
+        return manifest
+
+    def default(self, kind: Kind) -> ModelManifest:
+        """The model that stands in for hosted ones: by setting, by choice, or the embedded one."""
+        model_id = self._default_by_setting(kind)
+        if model_id is None:
+            model_id = self._folder.snapshot().defaults.get(kind, _EMBEDDED[kind])
+        manifest = self._models().get(model_id)
+        if manifest is None or manifest.kind != kind:
+            raise ConfigError(
+                f"The default {kind} model `{model_id}` is not one of the {kind} models "
+                f"({self._names(kind)})."
+            )
+        return manifest
+
+    def set_default(self, name: str) -> ModelManifest:
+        """Make a model the default of its kind. ConfigError when a setting decides that."""
+        manifest = self.find(name)
+        if manifest is None:
+            raise self._not_found(name)
+        if self._default_by_setting(manifest.kind) not in (None, manifest.id):
+            field = "default_chat" if manifest.kind == "chat" else "default_embedder"
+            raise ConfigError(f"The setting models.{field} decides the default; change it there.")
+        self._folder.choose_default(manifest.kind, manifest.id)
+        return manifest
+
+    def is_shipped(self, model_id: str) -> bool:
+        """Whether the model comes with localassist and the user has not replaced it."""
+        return model_id in self._shipped and model_id not in self._folder.snapshot().models
+
+    def locate(self, manifest: ModelManifest, progress: Progress | None = None) -> Path:
+        """The verified weights: a GGUF file, or the folder of a model that consists of several
+        files. ModelFileRejected says what is wrong and what to do."""
+        path = find_weights(manifest)
+        self._verifier.verify(manifest, path, progress)
+        return path if path.suffix == ".gguf" else path.parent
+
+    def add(
+        self,
+        path: Path,
+        *,
+        model_id: str | None = None,
+        copy: bool = False,
+        progress: Progress | None = None,
+    ) -> ModelManifest:
+        """Make a GGUF file known as a chat model, by default under its file's name.
+
+        The file is used where it lies unless ``copy`` puts it into the data folder. Adding the same
+        file again renews its manifest. Raises ModelFileRejected, or ConfigError for a taken id.
+        """
+        path = path.expanduser().absolute()
+        size_bytes = check_readable_file(path)
+        header = read_header(path)
+        check_chat_model(path, header)
+        model_id = choose_id(path, model_id)
+        weights = self._folder.copy_path(model_id) if copy else path
+        self._check_free(model_id, weights)
+        sha256 = copy_file(path, weights, progress) if copy else hash_file(path, progress)
+        manifest = describe(model_id, weights, sha256, size_bytes, header)
+        self._folder.save(manifest)
+        return manifest
+
+    def remove(self, model_id: str) -> ModelManifest:
+        """Forget a model of the user's. Its file stays, unless it is a copy that ``add`` made."""
+        manifest = self.get(model_id)
+        if self.is_shipped(model_id):
+            raise ConfigError(f"`{model_id}` comes with localassist and cannot be removed.")
+        self._folder.delete(manifest)
+        if self._folder.snapshot().defaults.get(manifest.kind) == model_id:
+            self._folder.choose_default(manifest.kind, None)
+        return manifest
+
+    def _models(self) -> dict[str, ModelManifest]:
+        return {**self._shipped, **self._folder.snapshot().models}
+
+    def _default_by_setting(self, kind: Kind) -> str | None:
+        return self._settings.default_chat if kind == "chat" else self._settings.default_embedder
+
+    def _alias_target(self, name: str, models: dict[str, ModelManifest]) -> str | None:
+        aliases = list(self._aliases(models))
+        for alias, target in aliases:
+            if alias == name:
+                return target
+        for alias, target in aliases:
+            if fnmatchcase(name, alias):
+                return target
+        if any(fnmatchcase(name, pattern) for pattern in self._settings.hosted_chat_names):
+            return self.default("chat").id
+        if any(fnmatchcase(name, pattern) for pattern in self._settings.hosted_embedding_names):
+            return self.default("embedding").id
+        return None
+
+    def _aliases(self, models: dict[str, ModelManifest]) -> Iterator[tuple[str, str]]:
+        yield from self._settings.aliases.items()
+        for manifest in models.values():
+            for alias in manifest.aliases:
+                yield alias, manifest.id
+
+    def _check_free(self, model_id: str, weights: Path) -> None:
+        known = self._models().get(model_id)
+        if known is not None and known.source != FileSource(path=weights):
+            raise ConfigError(
+                f"A model named `{model_id}` exists already; give another name with --name."
+            )
+
+    def _not_found(self, name: str, kind: Kind | None = None) -> ModelNotFound:
+        return ModelNotFound(
+            f"The model `{name}` does not exist or you do not have access to it. "
+            f"Available models: {self._names(kind)}."
+        )
+
+    def _names(self, kind: Kind | None) -> str:
+        return ", ".join(model.id for model in self.list() if kind in (None, model.kind))

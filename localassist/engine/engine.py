@@ -1,0 +1,143 @@
+"""The embedded engine: an asynchronous face over the worker that owns the model.
+
+Checks requests, compiles grammars off the event loop, and turns streams into iterators. Prompts
+come in as tokens; roles, templates and tools are unknown here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Sequence
+
+from localassist.engine.backend import Backend
+from localassist.engine.config import EngineSettings
+from localassist.engine.delivery import Stream
+from localassist.engine.generation import Generation, Scores, Scoring
+from localassist.engine.grammar import GrammarCompiler
+from localassist.engine.request import Finished, Generate, Piece
+from localassist.engine.sampler import check_sampling
+from localassist.engine.worker import EngineCounters, Worker
+from localassist.errors import ContextLengthExceeded, InvalidRequest, ShuttingDown
+
+
+class LlamaEngine:
+    """One loaded model behind the ``Engine`` protocol. Readers may live on several event loops."""
+
+    def __init__(self, backend: Backend, model_id: str, settings: EngineSettings) -> None:
+        self._backend = backend
+        self._model_id = model_id
+        self._grammars = GrammarCompiler(backend.grammar_tokenizer, backend.model.vocab_size)
+        self._vocabulary = threading.Lock()  # the vocabulary is read by many threads until close
+        self._is_closed = False
+        self._worker = Worker(backend, max_sequences=settings.max_sequences, name=model_id)
+
+    @property
+    def model_id(self) -> str:
+        return self._model_id
+
+    @property
+    def context_length(self) -> int:
+        return self._backend.limits.context_length
+
+    @property
+    def chat_template(self) -> str | None:
+        return self._backend.model.chat_template
+
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        model = self._backend.model
+        return {"bos_token": model.bos_text, "eos_token": model.eos_text}
+
+    @property
+    def is_broken(self) -> bool:
+        """The backend failed: requests end in GenerationFailed until the model is loaded anew."""
+        return self._worker.has_failed
+
+    @property
+    def counters(self) -> EngineCounters:
+        return self._worker.counters
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        with self._vocabulary:
+            self._check_open()
+            return self._backend.tokenize(text, parse_special=parse_special)
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        self._check_tokens(token_ids)
+        with self._vocabulary:
+            self._check_open()
+            data = b"".join(self._backend.token_bytes(token) for token in token_ids)
+        return data.decode("utf-8", "replace")
+
+    async def generate(self, request: Generate) -> AsyncGenerator[Piece | Finished, None]:
+        self._check_open()
+        check_sampling(request.sampling, self._backend.model.vocab_size)
+        self._check_prompt(request.prompt, len(request.prompt))
+        self._check_tokens(request.continued)
+        grammar = None
+        if request.constraint is not None:
+            grammar = await asyncio.to_thread(self._grammars.compile, request.constraint.grammar)
+        stream = Stream()
+        job = self._worker.submit(Generation(request, grammar, self._backend), stream)
+        try:
+            while True:
+                item = await stream.get()
+                assert not isinstance(item, Scores)
+                yield item
+                if isinstance(item, Finished):
+                    return
+        finally:
+            self._worker.abort(job)
+
+    async def score(
+        self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        self._check_open()
+        longest = max((len(tokens) for tokens in continuations), default=0)
+        self._check_prompt(prompt, len(prompt) + longest)
+        for tokens in continuations:
+            self._check_tokens(tokens)
+        if longest == 0:
+            return [[] for _ in continuations]
+        stream = Stream()
+        job = self._worker.submit(Scoring(prompt, continuations, self._backend), stream)
+        try:
+            scores = await stream.get()
+        finally:
+            self._worker.abort(job)
+        assert isinstance(scores, Scores)
+        return scores.values
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._worker.close()
+        self._grammars.close()
+        with self._vocabulary:
+            if not self._is_closed:
+                self._is_closed = True
+                self._backend.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ShuttingDown("The engine is closed.")
+
+    def _check_prompt(self, prompt: Sequence[int], needed: int) -> None:
+        if len(prompt) == 0:
+            raise InvalidRequest("The prompt is empty.", param="messages")
+        self._check_tokens(prompt)
+        if needed > self.context_length:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {self.context_length} tokens. However, "
+                f"your messages resulted in {needed} tokens. "
+                "Please reduce the length of the messages.",
+                param="messages",
+            )
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        """A token outside the vocabulary would break the pass it shares with other requests."""
+        size = self._backend.model.vocab_size
+        if len(tokens) > 0 and (min(tokens) < 0 or max(tokens) >= size):
+            raise InvalidRequest("The prompt has tokens that this model does not know.")

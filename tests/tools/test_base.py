@@ -1,0 +1,20 @@
+"""Declared tools, sorted by who serves them."""
+
+from __future__ import annotations
+
+from localassist.core import ToolSpec
+from localassist.tools.base import Toolbox
+
+
+def test_functions_are_offered_and_built_ins_are_named() -> None:
+    box = Toolbox.from_wire(
+        [
+            {"type": "code_interpreter"},
+            {"type": "function", "function": {"name": "f", "strict": None}},
+            {"type": "file_search", "file_search": {"max_num_results": 3}},
+            {"type": "function", "function": {"name": "g", "parameters": {"properties": {}}}},
+            {"type": "code_interpreter"},
+        ]
+    )
+    assert box.functions == (ToolSpec("f"), ToolSpec("g", parameters={"properties": {}}))
+    assert box.unserved == ("code_interpreter", "file_search")

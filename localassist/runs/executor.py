@@ -1,0 +1,270 @@
+"""The workers: claim runs from the database, work them side by side, and give up cleanly.
+
+Several processes may serve one store. A run is worked by whoever holds its lease; leases are
+renewed while the process lives and taken over when it does not. Cancelling a run cancels its task,
+which stops the engine within a step. Knows nothing of what a run does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from localassist import clock
+from localassist.core import Usage
+from localassist.errors import LeaseLost, StorageError
+from localassist.runs import owner
+from localassist.runs.config import RunSettings
+from localassist.runs.feed import EventFeed, wait_for_event
+from localassist.runs.loop import Job, RunLoop
+from localassist.runs.recorder import Recorder, RunWriter
+from localassist.storage import run_events, run_steps, runs
+from localassist.storage.database import Database, Session
+
+_log = logging.getLogger(__name__)
+_SWEEP_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A run being worked. ``wanted`` is why its task was cancelled, if it was."""
+
+    recorder: Recorder
+    task: asyncio.Task[None]
+    wanted: str | None = None
+
+
+class Executor:
+    """Started and closed by the runtime; everything runs on the runtime's event loop.
+
+    ``on_sweep`` is called every minute, for what else has expired.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: RunWriter,
+        feed: EventFeed,
+        loop: RunLoop,
+        settings: RunSettings,
+        on_sweep: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._on_sweep = on_sweep
+        self._database = database
+        self._writer = writer
+        self._feed = feed
+        self._loop = loop
+        self._settings = settings
+        self._owner = owner.this_process()
+        self._workers: dict[str, _Worker] = {}
+        self._unflushed: set[Recorder] = set()
+        self._has_unflushed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Free what dead processes of this machine left, then begin to claim."""
+        await self._database.write(_release_dead)
+        self._tasks = [
+            asyncio.create_task(self._claim_forever(), name="runs-claim"),
+            asyncio.create_task(self._flush_forever(), name="runs-flush"),
+            asyncio.create_task(self._watch_forever(), name="runs-watch"),
+        ]
+
+    async def close(self) -> None:
+        """Park all runs: each keeps what it has said, and the next process goes on from there."""
+        claiming = self._tasks[0]
+        claiming.cancel()  # or it would take up again what is parked
+        await asyncio.gather(claiming, return_exceptions=True)
+        for worker in self._workers.values():
+            self._stop(worker, "park")
+        await asyncio.gather(
+            *(worker.task for worker in self._workers.values()), return_exceptions=True
+        )
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # What was claimed at the last moment has no worker; nobody should wait for its lease.
+        await self._database.write(lambda session: runs.release_all(session, self._owner))
+
+    def wake(self) -> None:
+        """A run was queued or is to be cancelled: look at once."""
+        self._wake.set()
+
+    def cancel(self, run_id: str) -> None:
+        """The run's status is ``cancelling`` already; stop working it if it is ours."""
+        worker = self._workers.get(run_id)
+        if worker is not None:
+            self._stop(worker, "cancel")
+        self.wake()
+
+    def drop(self, run_ids: list[str]) -> None:
+        """These runs no longer exist; stop without writing."""
+        for run_id in run_ids:
+            if run_id in self._workers:
+                self._stop(self._workers[run_id], "drop")
+
+    @staticmethod
+    def _stop(worker: _Worker, why: str) -> None:
+        if worker.wanted is None:
+            worker.wanted = why
+            worker.task.cancel()
+
+    # -- claiming -------------------------------------------------------------------------------
+
+    async def _claim_forever(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                await self._claim()
+            except StorageError as error:
+                _log.error("no runs can be claimed: %s", error.message)
+            await wait_for_event(self._wake, self._settings.poll_seconds)
+
+    async def _claim(self) -> None:
+        free = self._settings.concurrency - len(self._workers)
+        if free <= 0:
+            return
+        now = time.time()
+
+        def claim(session: Session) -> list[Job]:
+            until = now + self._settings.lease_seconds
+            rows = runs.claim(session, self._owner, now=now, until=until, limit=free)
+            return [_job(session, row.id) for row in rows]
+
+        # Polling must not take the write lock: most of the time there is nothing to claim.
+        if await self._database.read(lambda session: runs.has_claimable(session, now)):
+            for job in await self._database.write(claim, durable=False):
+                self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        run_id = job.run.id
+        recorder = Recorder(self._writer, run_id, self._owner)
+        recorder.on_pending = self._mark_unflushed
+        self._feed.keep(run_id)
+        # Quick tool outputs can bring a run back before the worker that asked for them has left.
+        leaving = self._workers.get(run_id)
+        task = asyncio.create_task(self._work(job, recorder, leaving), name=run_id)
+        self._workers[run_id] = _Worker(recorder, task)
+
+    # -- working --------------------------------------------------------------------------------
+
+    async def _work(self, job: Job, recorder: Recorder, leaving: _Worker | None) -> None:
+        run_id = job.run.id
+        try:
+            if leaving is not None:
+                await asyncio.wait({leaving.task})
+            if job.run.status == "cancelling":
+                await recorder.end("cancelled")
+            else:
+                await self._loop.work(job, recorder)
+        except asyncio.CancelledError:
+            await self._wind_up(run_id, recorder)
+        except LeaseLost:
+            _log.warning("run %s was taken over or deleted", run_id)
+        except Exception:
+            # The store refuses even to fail the run. It is taken up again when its lease ends.
+            _log.exception("run %s cannot be written", run_id)
+        finally:
+            self._unflushed.discard(recorder)
+            if self._workers[run_id].recorder is recorder:
+                del self._workers[run_id]
+                self._feed.forget(run_id)
+            self._wake.set()
+
+    async def _wind_up(self, run_id: str, recorder: Recorder) -> None:
+        """After our own cancellation of the task: write what it was cancelled for."""
+        wanted = self._workers[run_id].wanted
+        try:
+            if wanted == "cancel":
+                await recorder.end("cancelled")
+            elif wanted == "park":
+                await recorder.flush()
+                await self._database.write(lambda s: runs.release(s, self._owner, [run_id]))
+        except LeaseLost:
+            _log.info("run %s had ended before it could be stopped", run_id)
+        except Exception:
+            _log.exception("run %s could not be stopped cleanly", run_id)
+
+    # -- progress -------------------------------------------------------------------------------
+
+    def _mark_unflushed(self, recorder: Recorder) -> None:
+        self._unflushed.add(recorder)
+        self._has_unflushed.set()
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await self._has_unflushed.wait()
+            self._has_unflushed.clear()
+            recorders, self._unflushed = self._unflushed, set()
+            await asyncio.gather(*(self._flush(recorder) for recorder in recorders))
+            await asyncio.sleep(self._settings.flush_seconds)
+
+    async def _flush(self, recorder: Recorder) -> None:
+        try:
+            await recorder.flush()
+        except LeaseLost:
+            self._drop_silently(recorder.run_id)
+        except StorageError as error:
+            # The text stays buffered; the run's next change stores it or fails the run.
+            _log.error("progress of %s could not be stored: %s", recorder.run_id, error.message)
+
+    def _drop_silently(self, run_id: str) -> None:
+        if run_id in self._workers:
+            self._stop(self._workers[run_id], "drop")
+
+    # -- watching -------------------------------------------------------------------------------
+
+    async def _watch_forever(self) -> None:
+        """Renew leases, notice cancellations by other processes, expire and clean up."""
+        swept = 0.0
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                await self._renew()
+                await self._writer.expire_waiting()
+                if clock.monotonic() - swept > _SWEEP_SECONDS:
+                    swept = clock.monotonic()
+                    await self._sweep()
+            except StorageError as error:
+                _log.error("runs cannot be watched: %s", error.message)
+
+    async def _renew(self) -> None:
+        if not self._workers:
+            return
+        known = set(self._workers)
+        until = time.time() + self._settings.lease_seconds
+        held = await self._database.write(
+            lambda session: runs.renew(session, self._owner, list(known), until=until),
+            durable=False,
+        )
+        for run_id in known & set(self._workers):
+            if run_id not in held:
+                self._drop_silently(run_id)
+            elif held[run_id] == "cancelling":
+                self._stop(self._workers[run_id], "cancel")
+
+    async def _sweep(self) -> None:
+        before = clock.now() - self._settings.log_retention_seconds
+        await self._database.write(lambda session: run_events.delete_logs(session, before))
+        await self._database.write(_release_dead)
+        await self._on_sweep()
+
+
+def _release_dead(session: Session) -> None:
+    for holder in runs.lease_owners(session):
+        if owner.is_dead(holder):
+            runs.release_all(session, holder)
+
+
+def _job(session: Session, run_id: str) -> Job:
+    row = runs.by_id(session, run_id)
+    used = Usage()
+    for step in run_steps.of_run(session, run_id):
+        if step.usage is not None:
+            used += Usage(step.usage["prompt_tokens"], step.usage["completion_tokens"])
+    sampling = row.request["temperature"], row.request["top_p"]
+    return Job(runs.to_wire(row), *sampling, used, row.interruptions)

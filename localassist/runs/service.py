@@ -1,0 +1,233 @@
+"""Runs as callers use them: create, look, cancel, answer tool calls, follow the events.
+
+Creating a run returns at once; the executor does the work. A run that is created to be streamed is
+created like any other: the stream is a reader of its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from localassist import clock
+from localassist.chat.formats import ToolChoice
+from localassist.core import ToolSpec
+from localassist.errors import InvalidRequest
+from localassist.runs.config import RunSettings
+from localassist.runs.events import EventLog
+from localassist.runs.executor import Executor
+from localassist.runs.recorder import RunWriter, Submitted
+from localassist.schemas import events as wire
+from localassist.schemas.assistants import Assistant
+from localassist.schemas.base import ListQuery, Page
+from localassist.schemas.events import RunEvent
+from localassist.schemas.run_steps import RunStep
+from localassist.schemas.runs import (
+    Run,
+    RunCreate,
+    RunUpdate,
+    SubmitToolOutputs,
+    ThreadAndRunCreate,
+)
+from localassist.services.messages import insert_message
+from localassist.services.models import Models
+from localassist.services.threads import create_thread
+from localassist.services.tools import check_response_format, checked_resources
+from localassist.storage import assistants, run_events, run_steps, runs, threads
+from localassist.storage.database import Database, Session
+from localassist.storage.run_events import NewEvent
+from localassist.tools.base import Toolbox
+from localassist.tools.grammar import check_tools
+
+Inserted = tuple[Run, str, list[RunEvent]]
+
+
+class Runs:
+    """``/threads/{id}/runs``, ``/threads/runs`` and run steps."""
+
+    def __init__(
+        self,
+        database: Database,
+        models: Models,
+        writer: RunWriter,
+        executor: Executor,
+        log: EventLog,
+        settings: RunSettings,
+    ) -> None:
+        self._database = database
+        self._models = models
+        self._writer = writer
+        self._executor = executor
+        self._log = log
+        self._settings = settings
+
+    async def create(self, project: str, thread_id: str, body: RunCreate) -> Run:
+        """Queue a run. Raises ResourceNotFound (assistant, thread), InvalidRequest while another
+        run is active, GrammarRejected for tools that cannot be enforced."""
+        request = await self._request(project, body)
+
+        def change(session: Session) -> Inserted:
+            return self._insert(session, project, thread_id, body, request, [])
+
+        run = await self._writer.commit(change)
+        self._executor.wake()
+        return run
+
+    async def create_with_thread(self, project: str, body: ThreadAndRunCreate) -> Run:
+        """Create a thread and queue a run on it, both or neither."""
+        run_body = body.run_fields()
+        request = await self._request(project, run_body)
+
+        def change(session: Session) -> Inserted:
+            thread = create_thread(session, project, body.thread)
+            request["tool_resources"] = checked_resources(session, project, body.tool_resources)
+            created = NewEvent(wire.THREAD_CREATED, thread.dump())
+            return self._insert(session, project, thread.id, run_body, request, [created])
+
+        run = await self._writer.commit(change)
+        self._executor.wake()
+        return run
+
+    async def retrieve(self, project: str, thread_id: str, run_id: str) -> Run:
+        return await self._database.read(
+            lambda session: runs.get(session, project, thread_id, run_id)
+        )
+
+    async def list(self, project: str, thread_id: str, query: ListQuery) -> Page[Run]:
+        def load(session: Session) -> Page[Run]:
+            threads.get(session, project, thread_id)
+            return runs.list_page(session, project, thread_id, query)
+
+        return await self._database.read(load)
+
+    async def update(self, project: str, thread_id: str, run_id: str, body: RunUpdate) -> Run:
+        """Merge metadata, in any state of the run."""
+
+        def change(session: Session) -> Run:
+            if "metadata" not in body.model_fields_set:
+                return runs.get(session, project, thread_id, run_id)
+            return runs.update_metadata(session, project, thread_id, run_id, body.metadata)
+
+        return await self._database.write(change)
+
+    async def cancel(self, project: str, thread_id: str, run_id: str) -> Run:
+        """Ask the run to stop; it is ``cancelling`` now and ``cancelled`` soon."""
+        run = await self._writer.cancel(project, thread_id, run_id)
+        self._executor.cancel(run_id)
+        return run
+
+    async def submit_tool_outputs(
+        self, project: str, thread_id: str, run_id: str, body: SubmitToolOutputs
+    ) -> Submitted:
+        """Answer all calls the run waits for, and queue it again."""
+        outputs = [(output.tool_call_id, output.output) for output in body.tool_outputs]
+        submitted = await self._writer.submit(project, thread_id, run_id, outputs)
+        self._executor.wake()
+        return submitted
+
+    async def list_steps(
+        self, project: str, thread_id: str, run_id: str, query: ListQuery
+    ) -> Page[RunStep]:
+        def load(session: Session) -> Page[RunStep]:
+            row = runs.row(session, project, thread_id, run_id)
+            return run_steps.list_page(session, row, query)
+
+        return await self._database.read(load)
+
+    async def retrieve_step(
+        self, project: str, thread_id: str, run_id: str, step_id: str
+    ) -> RunStep:
+        def load(session: Session) -> RunStep:
+            row = runs.row(session, project, thread_id, run_id)
+            return run_steps.get(session, row, step_id)
+
+        return await self._database.read(load)
+
+    def events(
+        self, project: str, thread_id: str, run_id: str, after_seq: int = -1
+    ) -> AsyncIterator[RunEvent]:
+        """The run's events behind ``after_seq``, live, until it ends or waits for tool outputs."""
+        return self._log.read(project, thread_id, run_id, after_seq=after_seq)
+
+    # -- creation -------------------------------------------------------------------------------
+
+    async def _request(self, project: str, body: RunCreate) -> dict[str, Any]:
+        """The run's frozen settings: run over assistant over default, checked."""
+        assistant = await self._database.read(
+            lambda session: assistants.stored(session, project, body.assistant_id)
+        )
+        request = _resolved(body, assistant.wire, assistant.temperature, assistant.top_p)
+        await self._models.check_chat(request["model"])
+        toolbox = Toolbox.from_wire(request["tools"])
+        await asyncio.to_thread(self._check, toolbox.functions, request)
+        return request
+
+    def _check(self, functions: Sequence[ToolSpec], request: dict[str, Any]) -> None:
+        check_tools(functions, self._models.validate)
+        ToolChoice.from_wire(request["tool_choice"]).among(functions)
+        check_response_format(request["response_format"], self._models.validate)
+
+    def _insert(
+        self,
+        session: Session,
+        project: str,
+        thread_id: str,
+        body: RunCreate,
+        request: dict[str, Any],
+        before: Sequence[NewEvent],
+    ) -> Inserted:
+        active = threads.lock(session, project, thread_id)
+        if active is not None:
+            raise InvalidRequest(f"Thread {thread_id} already has an active run {active}.")
+        for message in body.additional_messages or []:
+            insert_message(session, project, thread_id, message)
+        row = runs.insert(
+            session,
+            project,
+            thread_id,
+            {
+                "assistant_id": body.assistant_id,
+                "request": request,
+                "metadata": body.metadata,
+                "expires_at": clock.now() + self._settings.lifetime_seconds,
+            },
+        )
+        run = runs.to_wire(row)
+        events = [NewEvent(name, run.dump()) for name in (wire.RUN_CREATED, wire.RUN_QUEUED)]
+        return run, row.id, run_events.append(session, row, [*before, *events])
+
+
+def _resolved(
+    body: RunCreate, assistant: Assistant, temperature: float | None, top_p: float | None
+) -> dict[str, Any]:
+    instructions = assistant.instructions if body.instructions is None else body.instructions
+    parts = [part for part in (instructions, body.additional_instructions) if part]
+    tools = assistant.tools if body.tools is None else body.tools
+    strategy = body.truncation_strategy
+    return {
+        "model": assistant.model if body.model is None else body.model,
+        "instructions": "\n".join(parts),
+        "tools": [tool.dump() for tool in tools],
+        "tool_resources": {},
+        "file_ids": assistant.file_ids,
+        "temperature": temperature if body.temperature is None else body.temperature,
+        "top_p": top_p if body.top_p is None else body.top_p,
+        "max_prompt_tokens": body.max_prompt_tokens,
+        "max_completion_tokens": body.max_completion_tokens,
+        "truncation_strategy": (
+            {"type": "auto", "last_messages": None} if strategy is None else strategy.dump()
+        ),
+        "tool_choice": "auto" if body.tool_choice is None else _dumped(body.tool_choice),
+        "parallel_tool_calls": body.parallel_tool_calls,
+        "response_format": _dumped(
+            assistant.response_format if body.response_format is None else body.response_format
+        ),
+        "reasoning_effort": (
+            assistant.reasoning_effort if body.reasoning_effort is None else body.reasoning_effort
+        ),
+    }
+
+
+def _dumped(value: Any) -> Any:
+    return value if isinstance(value, str) else value.dump()

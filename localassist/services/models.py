@@ -1,0 +1,131 @@
+"""Models as requests name them: listed, checked, and loaded with everything a turn needs.
+
+The catalog, the engine pool and the embedder are handed over by the runtime; this module joins an
+engine with its chat template, its tool-call format and the small-model caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from localassist.chat.formats import FORMATS, ToolCallFormat
+from localassist.chat.prompt import PromptBuilder
+from localassist.chat.template import ChatTemplate
+from localassist.core import SamplingParams
+from localassist.engine.request import Engine
+from localassist.errors import InvalidRequest, ModelNotFound
+from localassist.registry.catalog import Catalog
+from localassist.registry.manifest import ModelManifest
+from localassist.retrieval.embedders import Embedder
+from localassist.schemas.base import Page
+from localassist.schemas.models import Model
+from localassist.tools.grammar import Validate
+from localassist.tools.guided import GuidedCaller
+
+LoadEngine = Callable[[ModelManifest], Awaitable[Engine]]
+
+
+LoadEmbedder = Callable[[ModelManifest], Awaitable[Embedder]]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """A loaded chat model, ready for turns. ``guided`` is set for models that are led through
+    tool calls instead of writing them."""
+
+    manifest: ModelManifest
+    engine: Engine
+    prompts: PromptBuilder
+    tool_format: ToolCallFormat
+    guided: GuidedCaller | None
+
+    def sampling(self, temperature: float | None, top_p: float | None) -> SamplingParams:
+        """The model's own defaults, with what the request sets."""
+        fields = dict(self.manifest.sampling)
+        if temperature is not None:
+            fields["temperature"] = temperature
+        if top_p is not None:
+            fields["top_p"] = top_p
+        return SamplingParams(**fields)  # type: ignore[arg-type]  # the manifest has checked them
+
+
+class Models:
+    """``/models``, and the one way to a loaded model."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        load_engine: LoadEngine,
+        load_embedder: LoadEmbedder,
+        validate: Validate,
+    ) -> None:
+        self._catalog = catalog
+        self._load_engine = load_engine
+        self._load_embedder = load_embedder
+        self._ready: dict[str, ChatModel] = {}
+        self.validate = validate
+
+    async def list(self) -> Page[Model]:
+        found = await asyncio.to_thread(self._catalog.list)
+        return Page.of([_wire(manifest.id) for manifest in found])
+
+    async def retrieve(self, name: str) -> Model:
+        """A model by id or alias, under the name it was asked for. Raises ModelNotFound."""
+        manifest = await asyncio.to_thread(self._catalog.find, name)
+        if manifest is None:
+            raise ModelNotFound(f"The model '{name}' does not exist", param="model")
+        return _wire(name)
+
+    async def check_chat(self, name: str) -> None:
+        """That assistants and runs may name this model. Raises ModelNotFound or InvalidRequest with
+        status 400 and the hosted wording."""
+        manifest = await asyncio.to_thread(self._catalog.find, name)
+        if manifest is None:
+            known = ", ".join(m.id for m in self._catalog.list() if m.kind == "chat")
+            raise InvalidRequest(
+                f"The requested model '{name}' does not exist. Available models: {known}.",
+                param="model",
+                code="model_not_found",
+            )
+        if manifest.kind != "chat":
+            raise InvalidRequest(
+                f"The requested model '{name}' cannot be used with the Assistants API.",
+                param="model",
+                code="unsupported_model",
+            )
+
+    async def chat(self, name: str) -> ChatModel:
+        """The chat model that ``name`` means, loaded. Raises ModelNotFound, ModelFileRejected or
+        ModelLoadFailed."""
+        manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
+        engine = await self._load_engine(manifest)
+        ready = self._ready.get(manifest.id)
+        if ready is None or ready.engine is not engine or ready.manifest != manifest:
+            ready = self._ready[manifest.id] = self._assemble(manifest, engine)
+        return ready
+
+    async def embedder(self, name: str) -> Embedder:
+        """The embedding model that ``name`` means, loaded."""
+        manifest = await asyncio.to_thread(self._catalog.resolve, name, "embedding")
+        return await self._load_embedder(manifest)
+
+    async def _similarity(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        manifest = await asyncio.to_thread(self._catalog.default, "embedding")
+        return await (await self._load_embedder(manifest)).embed(texts)
+
+    def _assemble(self, manifest: ModelManifest, engine: Engine) -> ChatModel:
+        template = ChatTemplate(
+            manifest.chat_template or engine.chat_template, engine.special_tokens
+        )
+        tool_format = FORMATS["hermes" if manifest.tool_mode == "native" else "plain"]
+        prompts = PromptBuilder(engine, template, tool_format, manifest.id)
+        guided = None
+        if manifest.tool_mode == "guided":
+            guided = GuidedCaller(engine, prompts, self._similarity)
+        return ChatModel(manifest, engine, prompts, tool_format, guided)
+
+
+def _wire(name: str) -> Model:
+    return Model(id=name, created=0, owned_by="localassist")

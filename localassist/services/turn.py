@@ -1,0 +1,244 @@
+"""One turn of a model: a conversation in, text and tool calls out, as they come.
+
+Runs and chat completions both speak to models only through this. A model that writes calls itself
+is held to one grammar; a small one is led: first it is decided whether and what to call, and only
+an answer is written freely. Knows nothing of threads, storage or the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from localassist import ids
+from localassist.chat.formats import ToolChoice
+from localassist.chat.stream import ArgumentsDelta, CallStarted, TextDelta
+from localassist.core import (
+    ChatMessage,
+    Constraint,
+    FinishReason,
+    GeneratedText,
+    SamplingParams,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
+from localassist.engine.request import Finished, Generate, Piece
+from localassist.errors import GenerationFailed
+from localassist.services.models import ChatModel
+from localassist.tools.grammar import (
+    Validate,
+    answer_rule,
+    arguments_problem,
+    check_tools,
+    response_constraint,
+)
+from localassist.tools.guided import ToolPlan
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What a turn is made of. ``continued`` is the part of the answer that an interrupted worker
+    had already delivered; it is not delivered again."""
+
+    messages: Sequence[ChatMessage]
+    sampling: SamplingParams
+    tools: Sequence[ToolSpec] = ()
+    choice: ToolChoice = field(default_factory=ToolChoice)
+    parallel: bool = True
+    response_format: Any = None
+    continued: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More text, and the tokens behind it as far as they are settled."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegun:
+    """A call with its name; its arguments follow."""
+
+    index: int
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A fragment of a call's arguments."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """Always last. ``evidence`` says why a guided model called or answered."""
+
+    reason: FinishReason
+    usage: Usage
+    generated: GeneratedText
+    calls: tuple[ToolCall, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+TurnItem = Text | CallBegun | Arguments | TurnEnded
+
+
+async def take_turn(
+    model: ChatModel, request: TurnRequest, validate: Validate
+) -> AsyncGenerator[TurnItem, None]:
+    """Let ``model`` answer. Closing the iterator stops the generation.
+
+    Raises what building the prompt and generating raise: PromptRejected, ContextLengthExceeded,
+    GrammarRejected, GenerationFailed.
+    """
+    request = replace(request, tools=check_tools(request.tools, validate))
+    if model.guided is not None and request.tools and not request.continued:
+        plan = await model.guided.plan(
+            request.messages, request.tools, request.choice, request.parallel
+        )
+        if plan.calls:
+            for item in _planned(model, plan):
+                yield item
+            return
+        async with aclosing(_plain(model, request, validate, plan.usage)) as items:
+            async for item in items:
+                yield item
+        return
+    if model.guided is not None or not request.tools:
+        async with aclosing(_plain(model, request, validate, Usage())) as items:
+            async for item in items:
+                yield item
+        return
+    async with aclosing(_native(model, request, validate)) as items:
+        async for item in items:
+            yield item
+
+
+def _planned(model: ChatModel, plan: ToolPlan) -> list[TurnItem]:
+    made = tuple(ToolCall(ids.new_id("call"), call.name, call.arguments) for call in plan.calls)
+    items: list[TurnItem] = []
+    for index, call in enumerate(made):
+        items.append(CallBegun(index, call.id, call.name))
+        items.append(Arguments(index, call.arguments))
+    said = GeneratedText(model.tool_format.render_calls(made), (), model.manifest.id)
+    evidence = {
+        "tool_scores": {score.name: round(score.decision, 3) for score in plan.scores},
+        "argument_evidence": [dict(call.evidence) for call in plan.calls],
+    }
+    return [*items, TurnEnded("stop", plan.usage, said, made, evidence)]
+
+
+async def _plain(
+    model: ChatModel, request: TurnRequest, validate: Validate, spent: Usage
+) -> AsyncGenerator[TurnItem, None]:
+    """An answer without calls, token for token."""
+    prompt = model.prompts.build(request.messages)
+    constraint = response_constraint(request.response_format, validate)
+    said: list[str] = []
+    tokens: list[int] = list(request.continued)
+    async with aclosing(_generate(model, prompt.token_ids, request, constraint)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Piece):
+                said.append(piece.text)
+                tokens += piece.token_ids
+                yield Text(piece.text, piece.token_ids)
+            else:
+                generated = GeneratedText("".join(said), tuple(tokens), model.manifest.id)
+                yield TurnEnded(piece.reason, spent + piece.usage, generated)
+
+
+async def _native(
+    model: ChatModel, request: TurnRequest, validate: Validate
+) -> AsyncGenerator[TurnItem, None]:
+    """An answer in which the model may write calls itself, under one grammar."""
+    prompt = model.prompts.build(request.messages, request.tools)
+    constraint = model.tool_format.constraint(
+        request.tools,
+        request.choice,
+        parallel=request.parallel,
+        answer=answer_rule(request.response_format, validate),
+    )
+    reader = _CallReader(model, request)
+    async with aclosing(_generate(model, prompt.token_ids, request, constraint)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Piece):
+                for item in reader.read(piece):
+                    yield item
+            else:
+                for item in reader.finish(piece):
+                    yield item
+
+
+class _CallReader:
+    """Pieces of a native turn into items."""
+
+    def __init__(self, model: ChatModel, request: TurnRequest) -> None:
+        self._model = model
+        self._request = request
+        self._parser = model.tool_format.parser()
+        self._raw: list[str] = []
+        self._tokens: list[int] = list(request.continued)
+        self._unsettled: list[int] = []
+        self._calls: list[tuple[str, str, list[str]]] = []
+
+    def read(self, piece: Piece) -> list[TurnItem]:
+        self._raw.append(piece.text)
+        self._tokens += piece.token_ids
+        self._unsettled += piece.token_ids
+        return self._items(self._parser.feed(piece.text), settled=piece.text)
+
+    def finish(self, end: Finished) -> list[TurnItem]:
+        items = self._items(self._parser.finish(), settled=None)
+        calls = tuple(ToolCall(i, name, "".join(parts)) for i, name, parts in self._calls)
+        if end.reason == "stop":
+            self._check(calls)
+        generated = GeneratedText("".join(self._raw), tuple(self._tokens), self._model.manifest.id)
+        return [*items, TurnEnded(end.reason, end.usage, generated, calls)]
+
+    def _items(self, events: Sequence[object], *, settled: str | None) -> list[TurnItem]:
+        items: list[TurnItem] = []
+        for event in events:
+            if isinstance(event, TextDelta):
+                # Tokens are settled with a delta when the parser holds nothing of them back.
+                exact = settled is None or event.text.endswith(settled)
+                tokens = tuple(self._unsettled) if exact else ()
+                if exact:
+                    self._unsettled.clear()
+                items.append(Text(event.text, tokens))
+            elif isinstance(event, CallStarted):
+                call_id = ids.new_id("call")
+                self._calls.append((call_id, event.name, []))
+                items.append(CallBegun(event.index, call_id, event.name))
+            elif isinstance(event, ArgumentsDelta):
+                self._calls[event.index][2].append(event.text)
+                items.append(Arguments(event.index, event.text))
+        return items
+
+    def _check(self, calls: Sequence[ToolCall]) -> None:
+        """The grammar guarantees valid arguments, except for keywords it had to leave out."""
+        specs = {tool.name: tool for tool in self._request.tools}
+        for call in calls:
+            problem = arguments_problem(specs[call.name], call.arguments)
+            if problem is not None:
+                raise GenerationFailed(problem)
+
+
+def _generate(
+    model: ChatModel, prompt: Sequence[int], request: TurnRequest, constraint: Constraint | None
+) -> AsyncGenerator[Piece | Finished, None]:
+    return model.engine.generate(
+        Generate(
+            prompt=prompt,
+            sampling=request.sampling,
+            constraint=constraint,
+            continued=request.continued,
+        )
+    )

@@ -1,0 +1,56 @@
+"""The ASGI application: routes and middleware around an open runtime.
+
+Opens and closes nothing: whoever has a runtime (``serve``, the in-process client, a test) can have
+an app for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from localassist.server.config import ServerSettings
+from localassist.server.errors import on_http_exception
+from localassist.server.middleware import Authentication, BodyLimit, ErrorBoundary, RequestContext
+from localassist.server.routes import ROUTES
+
+if TYPE_CHECKING:
+    from localassist.runtime import Runtime
+
+_EXPOSED_HEADERS = ("x-request-id", "openai-poll-after-ms", "openai-processing-ms", "retry-after")
+
+
+def create_app(runtime: Runtime, settings: ServerSettings) -> Starlette:
+    """The application serving ``runtime``."""
+    app = Starlette(
+        routes=ROUTES,
+        middleware=_middleware(settings),
+        exception_handlers={HTTPException: on_http_exception},
+    )
+    # A URL with a slash too many is unknown; a redirect would lose the body of a POST.
+    app.router.redirect_slashes = False
+    app.state.runtime = runtime
+    app.state.settings = settings
+    return app
+
+
+def _middleware(settings: ServerSettings) -> list[Middleware]:
+    """Outermost first. CORS is outside of the error boundary so that browsers can read errors."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED_HEADERS,
+    )
+    return [
+        Middleware(RequestContext),
+        *([cors] if settings.cors_origins else []),
+        Middleware(ErrorBoundary),
+        Middleware(Authentication, settings=settings),
+        Middleware(BodyLimit, settings=settings),
+    ]

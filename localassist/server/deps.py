@@ -1,0 +1,72 @@
+"""What every endpoint needs: the runtime, the caller's project, parsed input, a rendered answer.
+
+The one place that knows both Starlette's requests and the wire types.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from localassist.schemas.base import Body, WireModel, check_id
+from localassist.schemas.errors import parse_body
+from localassist.schemas.run_steps import parse_include
+from localassist.schemas.v1 import to_v1
+from localassist.server.config import ServerSettings
+from localassist.server.encoding import to_json
+
+if TYPE_CHECKING:
+    from localassist.runtime import Runtime
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+def runtime_of(request: Request) -> Runtime:
+    return cast("Runtime", request.app.state.runtime)
+
+
+def settings_of(request: Request) -> ServerSettings:
+    return cast(ServerSettings, request.app.state.settings)
+
+
+def project_of(request: Request) -> str:
+    """The owner of everything this caller makes and may see: all callers share one project."""
+    return runtime_of(request).default_project
+
+
+async def read_body(request: Request, model: type[BodyT]) -> BodyT:
+    """The JSON body, checked; an empty one counts as ``{}``. The content type is not looked at:
+    clients send it wrong, and send it with bodies that are empty."""
+    return parse_body(model, await request.body())
+
+
+def path_id(request: Request, name: str, prefix: str) -> str:
+    """An id from the path; one of another kind is malformed, not missing."""
+    return check_id(request.path_params[name], prefix, name)
+
+
+def query_id(request: Request, name: str, prefix: str) -> str | None:
+    """An optional id from the query string."""
+    value = request.query_params.get(name)
+    return None if value is None else check_id(value, prefix, name)
+
+
+def check_include(request: Request) -> bool:
+    """Whether file search results shall carry their content; unknown wishes are refused."""
+    params = request.query_params
+    return parse_include(params.getlist("include[]") + params.getlist("include"))
+
+
+def is_v1(request: Request) -> bool:
+    """Whether the caller wants version 1 of the Assistants API."""
+    return "assistants=v1" in request.headers.get("openai-beta", "")
+
+
+def reply(request: Request, result: WireModel, *, is_polled: bool = False) -> Response:
+    """The answer in the caller's version. A polled object says when to look again."""
+    text = to_json(to_v1(result.dump())) if is_v1(request) else result.model_dump_json()
+    poll_after = str(settings_of(request).poll_after_ms)
+    headers = {"openai-poll-after-ms": poll_after} if is_polled else None
+    return Response(text, media_type="application/json", headers=headers)

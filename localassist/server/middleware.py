@@ -1,0 +1,125 @@
+"""What happens around every request, as plain ASGI wrappers.
+
+From the outside in: request context (id and timing headers), CORS when configured, the error
+boundary, authentication, body limits. None of them looks into a body or knows a resource.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from localassist import clock
+from localassist.errors import PayloadTooLarge
+from localassist.ids import new_id
+from localassist.server.auth import check_api_key
+from localassist.server.config import ServerSettings
+from localassist.server.errors import error_response
+
+_API_VERSION = "2020-10-01"
+
+
+class RequestContext:
+    """Gives each request an id and stamps every response with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id("request")
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = clock.monotonic()
+
+        async def send_stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-version"] = _API_VERSION
+                elapsed_ms = round((clock.monotonic() - started) * 1000)
+                headers["openai-processing-ms"] = str(elapsed_ms)
+            await send(message)
+
+        await self._app(scope, receive, send_stamped)
+
+
+class ErrorBoundary:
+    """Turns whatever escapes into the error envelope, so that no framework page ever shows.
+
+    Once a response has begun nothing can be said any more: the exception goes on to the server,
+    which cuts the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_started = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_watched)
+        except Exception as exc:
+            if is_started:
+                raise
+            await error_response(exc, scope)(scope, receive, send)
+
+
+class Authentication:
+    """Asks for an API key on everything under ``/v1``; the health check stays open."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._api_keys = settings.api_keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1"):
+            check_api_key(Headers(scope=scope).get("authorization"), self._api_keys)
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses bodies above the limit, by their declared length or as soon as they exceed it.
+
+    Multipart bodies go to disk while they arrive and have a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_upload = headers.get("content-type", "").lower().startswith("multipart/")
+        limit = self._settings.max_upload_bytes if is_upload else self._settings.max_body_bytes
+        declared = headers.get("content-length", "")
+        _check(int(declared) if declared.isdecimal() else 0, limit)
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            _check(received, limit)
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+
+def _check(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise PayloadTooLarge(
+            f"Maximum content size limit ({limit_bytes}) exceeded ({size_bytes} bytes read)"
+        )

@@ -1,0 +1,53 @@
+"""A run's event log as an HTTP response, in the caller's API version."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from localassist.errors import InvalidRequest
+from localassist.schemas.events import RunEvent
+from localassist.schemas.runs import Run
+from localassist.schemas.v1 import to_v1
+from localassist.server.deps import is_v1, project_of, runtime_of, settings_of
+from localassist.server.encoding import to_json
+from localassist.server.sse import EventStream, ServerSentEvent
+
+
+def run_stream(
+    request: Request, run: Run, *, after_seq: int = -1, is_numbered: bool = False
+) -> Response:
+    """Everything the run logs behind ``after_seq``, until it ends or waits for the caller.
+
+    With ``is_numbered`` each record has its position as ``id:``, for attaching again.
+    """
+    log = runtime_of(request).runs.events(
+        project_of(request), run.thread_id, run.id, after_seq=after_seq
+    )
+    events = _records(log, wants_v1=is_v1(request), is_numbered=is_numbered)
+    keepalive = settings_of(request).keepalive_seconds
+    return EventStream(events, is_named=True, keepalive_seconds=keepalive)
+
+
+def start_position(request: Request) -> int:
+    """Where an attached stream goes on: ``Last-Event-ID``, else ``starting_after``, else -1."""
+    param = "starting_after"
+    text = request.headers.get("last-event-id") or request.query_params.get(param, "-1")
+    if not (text == "-1" or (text.isascii() and text.isdigit() and len(text) < 16)):
+        raise InvalidRequest(
+            f"Invalid '{param}': expected the id of an event, a non-negative integer.",
+            param=param,
+            code="invalid_value",
+        )
+    return int(text)
+
+
+async def _records(
+    log: AsyncIterator[RunEvent], *, wants_v1: bool, is_numbered: bool
+) -> AsyncIterator[ServerSentEvent]:
+    async for event in log:
+        data = to_v1(event.data) if wants_v1 else event.data
+        position = str(event.seq) if is_numbered else None
+        yield ServerSentEvent(to_json(data), event.name, position)

@@ -1,0 +1,116 @@
+"""Serve a runtime on a socket until a signal ends it.
+
+Refuses, before anything is opened, to let a whole network in without an API key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from localassist.errors import ConfigError
+from localassist.runtime import open_runtime
+from localassist.server.app import create_app
+from localassist.server.config import ServerSettings
+
+if TYPE_CHECKING:
+    from localassist.settings import Settings
+
+_BACKLOG = 2048
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_server(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; ``on_ready`` is told the base URL once requests are taken.
+
+    Raises ConfigError when the address must not or cannot be listened on.
+    """
+    check_exposure(settings.server)
+    with listen(settings.server) as listener:
+        asyncio.run(_serve(settings, listener, on_ready))
+
+
+def check_exposure(settings: ServerSettings) -> None:
+    """Raise ConfigError when other machines could use the server without a key."""
+    is_guarded = bool(settings.api_keys) or settings.allow_unauthenticated_network
+    if not is_guarded and not _is_loopback(settings.host):
+        raise ConfigError(
+            f"{settings.host} can be reached by other machines, and no API key is configured. "
+            "Give one with --api-key, or serve it anyway with --allow-unauthenticated-network."
+        )
+
+
+class _Server(uvicorn.Server):
+    """Stops on a signal and does not raise it again: the runtime is still to be closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    async with open_runtime(settings) as runtime:
+        config = uvicorn.Config(
+            create_app(runtime, settings.server),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=settings.server.shutdown_grace_seconds,
+        )
+        server = _Server(config)
+        listener.listen(_BACKLOG)
+        on_ready(base_url(settings.server.host, listener.getsockname()[1]))
+        await server.serve(sockets=[listener])
+
+
+def base_url(host: str, port: int) -> str:
+    """What a client on this machine puts into ``OPENAI_BASE_URL``."""
+    if host in ("", "0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """The bound socket, so that a port in use is reported before a model is loaded."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as exc:
+        listener.close()
+        raise ConfigError(
+            f"Cannot listen on {settings.host}:{settings.port}: {exc.strerror or exc}."
+        ) from exc
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

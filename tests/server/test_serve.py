@@ -1,0 +1,50 @@
+import socket
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from localassist.errors import ConfigError
+from localassist.server.config import ServerSettings
+from localassist.server.serve import base_url, check_exposure, listen
+
+KEY = (SecretStr("sk-some-key-12345"),)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_needs_no_key(host: str) -> None:
+    check_exposure(ServerSettings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "example.org"])
+def test_the_network_needs_a_key_or_an_explicit_wish(host: str) -> None:
+    with pytest.raises(ConfigError, match="no API key"):
+        check_exposure(ServerSettings(host=host))
+    check_exposure(ServerSettings(host=host, api_keys=KEY))
+    check_exposure(ServerSettings(host=host, allow_unauthenticated_network=True))
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_a_port_in_use_is_the_operators_error(taken_port: int) -> None:
+    with pytest.raises(ConfigError, match=f"127.0.0.1:{taken_port}"):
+        listen(ServerSettings(port=taken_port))
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000/v1"),
+        ("0.0.0.0", "http://127.0.0.1:8000/v1"),
+        ("::1", "http://[::1]:8000/v1"),
+        ("box.lan", "http://box.lan:8000/v1"),
+    ],
+)
+def test_the_url_is_one_that_a_client_here_can_use(host: str, url: str) -> None:
+    assert base_url(host, 8000) == url

@@ -1,0 +1,1 @@
+"""The command line: parse, call, print. Knows no HTTP and no storage."""

@@ -1,0 +1,232 @@
+"""``localassist chat``: a conversation in the terminal, kept as a thread like any other.
+
+Talks through the in-process client, so it does nothing a user's own program could not do. In a pipe
+it reads one question, writes the bare answer and ends.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from localassist.cli.output import EXIT_FAILURE, err_console, fail, is_interactive, report
+
+if TYPE_CHECKING:
+    from localassist.client.client import LocalAssist
+    from localassist.settings import Settings
+
+_LAST_THREAD = "last_chat"
+_HISTORY = "chat_history"
+_EXIT_INTERRUPTED = 130
+_ACTIVE = ("queued", "in_progress", "requires_action")
+_ENDS = ("completed", "incomplete", "failed", "cancelled", "expired")
+# On the thread, so that a resumed conversation keeps its assistant and with it its instructions.
+_ASSISTANT_KEY = "assistant_id"
+
+
+class RunFailed(Exception):
+    """The run ended without a whole answer; the text says why."""
+
+
+class Conversation:
+    """A thread and the assistant that answers on it; a new one begins with the first question.
+
+    ``options`` are the fields of a run the user has set; they also go into a new assistant.
+    """
+
+    def __init__(
+        self, client: LocalAssist, thread_id: str | None, default_model: str, **options: Any
+    ) -> None:
+        self._client = client
+        self._default_model = default_model
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._assistant_id: str | None = None
+        self.thread_id = thread_id
+        if thread_id is not None:
+            thread = client.beta.threads.retrieve(thread_id)
+            self._assistant_id = (thread.metadata or {}).get(_ASSISTANT_KEY)
+
+    def ask(self, question: str) -> Generator[str]:
+        """Send a message and yield the answer as it is generated. Raises RunFailed."""
+        thread_id, assistant_id = self._begin()
+        threads = self._client.beta.threads
+        threads.messages.create(thread_id, role="user", content=question)
+        stream = threads.runs.create(
+            thread_id=thread_id, assistant_id=assistant_id, stream=True, **self._options
+        )
+        with stream:
+            for event in stream:
+                if event.event == "thread.message.delta":
+                    yield from _texts(event.data)
+                elif event.event.removeprefix("thread.run.") in _ENDS:
+                    _check_end(event.data)
+
+    def cancel(self) -> None:
+        """Stop the answer being generated, if there is one; its text so far stays."""
+        if self.thread_id is None:
+            return
+        runs = self._client.beta.threads.runs
+        for run in runs.list(self.thread_id, limit=1).data:
+            if run.status in _ACTIVE:
+                runs.cancel(run.id, thread_id=self.thread_id)
+            # The thread takes no message before the run has really ended.
+            runs.poll(run.id, thread_id=self.thread_id)
+
+    def _begin(self) -> tuple[str, str]:
+        threads = self._client.beta.threads
+        if self._assistant_id is None:
+            options = {"model": self._default_model, **self._options}
+            self._assistant_id = self._client.beta.assistants.create(name="Chat", **options).id
+            metadata = {_ASSISTANT_KEY: self._assistant_id}
+            if self.thread_id is None:
+                self.thread_id = threads.create(metadata=metadata).id
+            else:
+                threads.update(self.thread_id, metadata=metadata)
+        assert self.thread_id is not None
+        return self.thread_id, self._assistant_id
+
+
+def chat(
+    context: typer.Context,
+    thread_id: Annotated[
+        str | None, typer.Argument(help="With --resume: the conversation to go on with.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the last conversation, or THREAD_ID.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="Model to talk to.", show_default=False)] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Instructions for the model.", show_default=False)
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="0 is repeatable, 2 is wild.", min=0, max=2, show_default=False),
+    ] = None,
+) -> None:
+    """Talk to the model. Ctrl-C stops an answer; Ctrl-D or /exit leaves."""
+    from localassist.client.client import APIError, LocalAssist, explain
+
+    settings: Settings = context.obj
+    if resume:
+        thread_id = thread_id or _last_thread(settings.home)
+    elif thread_id is not None:
+        fail(f"To go on with a conversation: localassist chat --resume {thread_id}")
+    question = None if sys.stdin.isatty() else _piped_question()
+    options = {"model": model, "instructions": system, "temperature": temperature}
+    try:
+        with LocalAssist(settings=settings) as client:
+            conversation = Conversation(client, thread_id, _default_model(settings), **options)
+            try:
+                if question is None:
+                    _converse(conversation, settings.home / _HISTORY)
+                else:
+                    _answer_once(conversation, question)
+            finally:
+                _remember(conversation, settings.home)
+    except APIError as exc:
+        fail(explain(exc), EXIT_FAILURE)
+
+
+def _answer_once(conversation: Conversation, question: str) -> None:
+    try:
+        _print_answer(conversation, question)
+    except RunFailed as exc:
+        fail(str(exc), EXIT_FAILURE)
+    except KeyboardInterrupt:
+        conversation.cancel()
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+
+
+def _converse(conversation: Conversation, history: Path) -> None:
+    """Question and answer in turns, until the user leaves."""
+    for question in _questions(history):
+        try:
+            _print_answer(conversation, question)
+        except RunFailed as exc:
+            report(str(exc))
+        except KeyboardInterrupt:
+            print(flush=True)
+            conversation.cancel()
+    if conversation.thread_id is not None:
+        goodbye = f"To go on: localassist chat --resume {conversation.thread_id}"
+        err_console.print(goodbye, style="dim", soft_wrap=True)
+
+
+def _questions(history: Path) -> Iterator[str]:
+    """What the user types, until /exit or Ctrl-D; Ctrl-C drops a half-typed line."""
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.output import create_output
+
+    # The prompt belongs to the terminal, also when the answers go into a file.
+    output = create_output(always_prefer_tty=True)
+    session: PromptSession[str] = PromptSession(history=FileHistory(str(history)), output=output)
+    while True:
+        try:
+            question = session.prompt("> ").strip()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            continue
+        if question == "/exit":
+            return
+        if question:
+            yield question
+
+
+def _print_answer(conversation: Conversation, question: str) -> None:
+    with closing(conversation.ask(question)) as texts:
+        # The first answer waits for the model to be loaded, which may take a while.
+        with _spinner():
+            first = next(texts, "")
+        print(first, end="", flush=True)
+        for text in texts:
+            print(text, end="", flush=True)
+    print(flush=True)
+
+
+def _spinner() -> Any:
+    is_watched = is_interactive() and err_console.is_terminal
+    return err_console.status("Loading the model and reading …") if is_watched else nullcontext()
+
+
+def _texts(delta: Any) -> Iterator[str]:
+    for part in delta.delta.content or []:
+        if part.type == "text" and part.text.value:
+            yield part.text.value
+
+
+def _check_end(run: Any) -> None:
+    if run.status == "failed":
+        raise RunFailed(f"The run failed: {run.last_error.message}")
+    if run.status == "incomplete":
+        raise RunFailed(f"The answer is incomplete: {run.incomplete_details.reason}.")
+    if run.status == "expired":
+        raise RunFailed("The run expired.")
+
+
+def _piped_question() -> str:
+    question = sys.stdin.read().strip()
+    return question or fail("There is no question on standard input.")
+
+
+def _remember(conversation: Conversation, home: Path) -> None:
+    if conversation.thread_id is not None:
+        (home / _LAST_THREAD).write_text(conversation.thread_id, encoding="ascii")
+
+
+def _default_model(settings: Settings) -> str:
+    from localassist.registry.catalog import Catalog
+
+    return Catalog(settings.home, settings.models).default("chat").id
+
+
+def _last_thread(home: Path) -> str:
+    with suppress(FileNotFoundError):
+        return (home / _LAST_THREAD).read_text().strip()
+    fail("There is no conversation to go on with yet.")

@@ -1,0 +1,61 @@
+"""The ``localassist`` command: its global options, its sub-commands, its last line of defence.
+
+Commands import what they use when they run, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localassist.cli import chat, models, serve
+from localassist.cli.output import EXIT_USAGE, report
+from localassist.errors import LocalAssistError
+
+app = typer.Typer(
+    name="localassist",
+    help="The Assistants API on your own machine, with a local model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("chat")(chat.chat)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from localassist import __version__
+
+        typer.echo(f"localassist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(help="Data folder: database, files, models.", show_default=False),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    from localassist.settings import load_settings
+
+    context.obj = load_settings(home=home)
+
+
+def main() -> None:
+    """Entry point. An error of ours becomes one line and exit code 2, never a traceback."""
+    try:
+        app()
+    except LocalAssistError as exc:
+        report(exc.message)
+        sys.exit(EXIT_USAGE)

@@ -1,0 +1,133 @@
+"""``localassist models``: see, add, forget and choose models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from localassist.cli.output import console, err_console
+
+if TYPE_CHECKING:
+    from localassist.registry import Catalog, ModelManifest
+
+app = typer.Typer(help="See, add, forget and choose models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A model's name, as `models list` shows it.")]
+
+
+@app.command("list")
+def list_models(context: typer.Context) -> None:
+    """Show every model that requests may name."""
+    catalog = _catalog(context)
+    models = catalog.list()
+    defaults = {catalog.default(kind).id for kind in ("chat", "embedding")}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "kind", "default", "size", "context", "licence", "origin"):
+        is_number = heading in ("size", "context")
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+    for model in models:
+        table.add_row(
+            model.id,
+            model.kind,
+            "yes" if model.id in defaults else "",
+            _megabytes(model.size_bytes),
+            "" if model.context_length is None else f"{model.context_length:,}",
+            Text(model.licence),
+            _origin(catalog, model),
+        )
+    console.print(table)
+
+
+@app.command("add")
+def add(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="A chat model in GGUF format.")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="What to call it; by default after the file.", show_default=False),
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy the file into the data folder.")
+    ] = False,
+) -> None:
+    """Make a GGUF file known as a model. The file is used where it lies, unless copied."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        console=err_console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("Copying" if copy else "Checking", total=None)
+        model = _catalog(context).add(
+            path,
+            model_id=name,
+            copy=copy,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    place = "a copy is in the data folder" if copy else "the file stays where it is; keep it there"
+    _say(f"Added {model.id} ({place}).")
+    _say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
+
+
+@app.command("show")
+def show(context: typer.Context, name: Name) -> None:
+    """Show one model; a hosted name such as gpt-4o shows what answers to it."""
+    catalog = _catalog(context)
+    found = catalog.find(name)
+    model = catalog.get(name) if found is None else found
+    for field, value in model.model_dump(mode="json", exclude={"source"}).items():
+        if value not in (None, "", [], {}):
+            _say_field(field, _plain(value))
+    _say_field("origin", _origin(catalog, model))
+    _say_field("weights", str(catalog.locate(model)))
+
+
+@app.command("remove")
+def remove(context: typer.Context, name: Name) -> None:
+    """Forget a model you added. Your file stays; a copy in the data folder is deleted."""
+    model = _catalog(context).remove(name)
+    _say(f"Removed {model.id}.")
+
+
+@app.command("default")
+def default(context: typer.Context, name: Name) -> None:
+    """Choose the model that answers to hosted names such as gpt-4o."""
+    model = _catalog(context).set_default(name)
+    _say(f"{model.id} is now the default {model.kind} model.")
+
+
+def _catalog(context: typer.Context) -> Catalog:
+    from localassist.registry import Catalog
+
+    return Catalog(context.obj.home, context.obj.models)
+
+
+def _say(text: str) -> None:
+    """Names and paths contain brackets and must stay on one line: no markup, no wrapping."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _say_field(field: str, value: str) -> None:
+    console.print(Text.assemble((f"{field:<15} ", "bold"), value), soft_wrap=True)
+
+
+def _origin(catalog: Catalog, model: ModelManifest) -> str:
+    return "shipped" if catalog.is_shipped(model.id) else "added"
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.0f} MB"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,64 @@
+"""``localassist serve``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from localassist.cli.output import console
+
+if TYPE_CHECKING:
+    from localassist.settings import Settings
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to listen on; 0 picks a free one.", min=0, max=65535, show_default=False
+        ),
+    ] = None,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Key that callers must present; may be given several times.", show_default=False
+        ),
+    ] = None,
+    allow_unauthenticated_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unauthenticated-network",
+            help="Let other machines in without a key. Everyone who reaches the port may do all.",
+        ),
+    ] = False,
+) -> None:
+    """Serve the API on this machine until Ctrl-C."""
+    from pydantic import SecretStr
+
+    from localassist.server.serve import run_server
+
+    settings: Settings = context.obj
+    changes: dict[str, Any] = {"host": host, "port": port}
+    if api_key:
+        changes["api_keys"] = tuple(SecretStr(key) for key in api_key)
+    if allow_unauthenticated_network:
+        changes["allow_unauthenticated_network"] = True
+    changes = {name: value for name, value in changes.items() if value is not None}
+    server = settings.server.model_copy(update=changes)
+    is_guarded = bool(server.api_keys)
+    run_server(
+        settings.model_copy(update={"server": server}), lambda url: _announce(url, is_guarded)
+    )
+
+
+def _announce(base_url: str, is_guarded: bool) -> None:
+    # The official clients refuse to start without a key, also when the server asks for none.
+    key = "one of the server's keys" if is_guarded else "sk-local"
+    console.print(f"Serving the Assistants API at {base_url}", soft_wrap=True)
+    console.print("Point any OpenAI client at it:", style="dim")
+    console.print(f'  export OPENAI_BASE_URL={base_url} OPENAI_API_KEY="{key}"', soft_wrap=True)

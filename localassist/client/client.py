@@ -1,0 +1,85 @@
+"""The official SDK's clients over the in-process transport: the same surface, no port open."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import openai
+from openai import APIError as APIError
+
+from localassist.client.host import acquire, release
+from localassist.client.transport import (
+    BASE_URL,
+    AsyncInProcessTransport,
+    InProcessTransport,
+    http,
+)
+from localassist.registry.catalog import Catalog
+from localassist.settings import Settings, load_settings
+
+# The SDK insists on a key; the in-process server asks for none.
+_FIXED: dict[str, Any] = {"api_key": "in-process", "base_url": BASE_URL}
+
+
+class LocalAssist(openai.OpenAI):
+    """``openai.OpenAI`` whose server runs in this process, on a thread of its own.
+
+    ``home`` is the data folder, ``model`` the name of the model that stands in for hosted ones.
+    ``settings`` replaces both. Other arguments go to ``openai.OpenAI``. Close it, or use it as a
+    context manager; clients with equal settings share one runtime.
+    """
+
+    def __init__(
+        self,
+        home: str | Path | None = None,
+        *,
+        model: str | None = None,
+        settings: Settings | None = None,
+        http_client: http.Client | None = None,
+        **options: Any,
+    ) -> None:
+        # The SDK passes http_client when it copies a client (with_options): the copy shares it.
+        if http_client is None:
+            host = acquire(settings or _settings(home, model))
+            http_client = http.Client(
+                transport=InProcessTransport(host.app, host.loop, partial(release, host))
+            )
+        super().__init__(http_client=http_client, **(_FIXED | options))
+
+
+class AsyncLocalAssist(openai.AsyncOpenAI):
+    """``openai.AsyncOpenAI`` over the same in-process server; see ``LocalAssist``."""
+
+    def __init__(
+        self,
+        home: str | Path | None = None,
+        *,
+        model: str | None = None,
+        settings: Settings | None = None,
+        http_client: http.AsyncClient | None = None,
+        **options: Any,
+    ) -> None:
+        if http_client is None:
+            host = acquire(settings or _settings(home, model))
+            http_client = http.AsyncClient(
+                transport=AsyncInProcessTransport(host.app, host.loop, partial(release, host))
+            )
+        super().__init__(http_client=http_client, **(_FIXED | options))
+
+
+def explain(error: APIError) -> str:
+    """The server's own sentence, without what the SDK puts around it."""
+    message = error.body.get("message") if isinstance(error.body, dict) else None
+    return message if isinstance(message, str) else error.message
+
+
+def _settings(home: str | Path | None, model: str | None) -> Settings:
+    """Raises ConfigError, and ModelNotFound for a ``model`` that nobody knows."""
+    settings = load_settings(home=None if home is None else Path(home))
+    if model is None:
+        return settings
+    found = Catalog(settings.home, settings.models).resolve(model, "chat")
+    models = settings.models.model_copy(update={"default_chat": found.id})
+    return settings.model_copy(update={"models": models})

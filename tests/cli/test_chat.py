@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from localassist.cli import chat
+from localassist.cli.main import app
+from localassist.client.client import LocalAssist
+from localassist.engine import ScriptedEngine
+from localassist.errors import GenerationFailed
+
+pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``localassist chat`` with a question on standard input; returns the exit code."""
+
+    def run(question: str, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(question))
+        with pytest.raises(SystemExit) as caught:
+            app(["chat", *arguments])
+        return int(caught.value.code or 0)
+
+    return run
+
+
+def last_thread(home: Path) -> str:
+    return (home / "last_chat").read_text()
+
+
+def texts(home: Path) -> list[str]:
+    """What has been said in the last conversation, oldest first."""
+    with LocalAssist(home) as client:
+        messages = client.beta.threads.messages.list(last_thread(home), order="asc")
+        return [message.content[0].text.value for message in messages]  # type: ignore[union-attr]
+
+
+def prompt_of(engine: ScriptedEngine, index: int = -1) -> str:
+    return engine.detokenize(engine.requests[index].prompt)
+
+
+def test_a_pipe_gets_the_bare_answer(
+    pipe: Run, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pipe("What is 2 + 2?\n") == 0
+    assert capsys.readouterr() == ("It is four.\n", "")
+    assert "What is 2 + 2?" in prompt_of(engine)
+
+
+def test_a_resumed_conversation_remembers(
+    pipe: Run, engine: ScriptedEngine, localassist_home: Path
+) -> None:
+    assert pipe("My name is Alex.", "--system", "Be kind.") == 0
+    first = last_thread(localassist_home)
+    assert pipe("Who am I?", "--resume") == 0
+    assert last_thread(localassist_home) == first
+    assert "My name is Alex." in prompt_of(engine) and "Be kind." in prompt_of(engine)
+    assert pipe("A new one.") == 0
+    assert "Alex" not in prompt_of(engine)
+    assert pipe("And me?", "--resume", first) == 0
+    assert "Who am I?" in prompt_of(engine)
+    assert texts(localassist_home)[::2] == ["My name is Alex.", "Who am I?", "And me?"]
+
+
+def test_options_reach_the_model(pipe: Run, engine: ScriptedEngine) -> None:
+    assert pipe("Hi", "--temperature", "0", "--model", "smollm2-135m-instruct") == 0
+    assert engine.requests[-1].sampling.temperature == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "arguments", "code", "said"),
+    [
+        (" \n", (), 2, "no question"),
+        ("Hi", ("--resume",), 2, "no conversation"),
+        ("Hi", ("thread_x",), 2, "--resume thread_x"),
+        ("Hi", ("--resume", "thread_x"), 1, "No thread found with id 'thread_x'."),
+        ("Hi", ("--model", "nope"), 1, "The requested model 'nope' does not exist."),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_a_code(
+    pipe: Run,
+    engine: ScriptedEngine,
+    capsys: pytest.CaptureFixture[str],
+    question: str,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    assert pipe(question, *arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("localassist: ") and err.count("\n") == 1
+    assert said in err
+
+
+def test_a_failed_run_is_said_and_is_not_success(
+    pipe: Run, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.enqueue(GenerationFailed("The engine broke."))
+    assert pipe("Hi") == 1
+    out, err = capsys.readouterr()
+    assert out.strip() == ""
+    assert err.splitlines()[-1].startswith("localassist: The run failed: ")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Type into ``localassist chat``; returns the exit code."""
+
+    def run(keys: str) -> int:
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("prompt_toolkit.output.create_output", lambda **_: DummyOutput())
+        with create_pipe_input() as keyboard:
+            monkeypatch.setattr(
+                "prompt_toolkit.application.current.AppSession.input", property(lambda _: keyboard)
+            )
+            keyboard.send_text(keys)
+            with pytest.raises(SystemExit) as caught:
+                app(["chat"])
+        return int(caught.value.code or 0)
+
+    return run
+
+
+@pytest.mark.parametrize("leave", ["/exit\r", "\x04"])
+def test_turns_until_the_user_leaves(
+    terminal: Callable[[str], int],
+    engine: ScriptedEngine,
+    capsys: pytest.CaptureFixture[str],
+    localassist_home: Path,
+    leave: str,
+) -> None:
+    engine.enqueue("One.", "Two.")
+    assert terminal(f"First?\rhalf a line\x03\rSecond?\r{leave}") == 0
+    out, err = capsys.readouterr()
+    assert out == "One.\nTwo.\n"
+    assert f"--resume {last_thread(localassist_home)}" in err
+    assert "First?" in prompt_of(engine) and "half a line" not in prompt_of(engine)
+    assert "First?" in (localassist_home / "chat_history").read_text()
+
+
+def test_a_failure_does_not_end_the_conversation(
+    terminal: Callable[[str], int], engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.enqueue(GenerationFailed("The engine broke."), "Better.")
+    assert terminal("First?\rSecond?\r/exit\r") == 0
+    out, err = capsys.readouterr()
+    assert out.endswith("Better.\n")
+    assert "The run failed" in err
+
+
+def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
+    pipe: Run, engine: ScriptedEngine, localassist_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.enqueue("word " * 2000)
+    original = chat._print_answer
+
+    def interrupted(conversation: chat.Conversation, question: str) -> None:
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), 2))
+        timer.start()
+        original(conversation, question)
+
+    monkeypatch.setattr(chat, "_print_answer", interrupted)
+    monkeypatch.setattr(engine, "_delay_seconds", 0.02)
+    assert pipe("Talk!") == 130
+    assert engine.counters.aborted == 1
+    question, answer = texts(localassist_home)
+    assert question == "Talk!"
+    assert answer.startswith("word") and len(answer) < 5000

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def localassist(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "localassist", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_version_and_help() -> None:
+    assert localassist("--version").stdout.startswith("localassist 0.")
+    assert all(word in localassist("--help").stdout for word in ("serve", "chat", "models"))
+
+
+def test_a_bad_setting_is_one_line_and_code_2() -> None:
+    done = localassist("models", "list", LOCALASSIST_SERVER__PORT="many")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("localassist: Setting 'server.port'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_serve_refuses_the_network_without_a_key() -> None:
+    done = localassist("serve", "--host", "0.0.0.0", "--port", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no API key is configured" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_answers_and_ends_cleanly(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "localassist", "serve", "--port", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as server:  # type: ignore[call-overload]
+        lines = [server.stdout.readline() for _ in range(3)]
+        url = lines[0].split()[-1]
+        assert f"OPENAI_BASE_URL={url}" in lines[2]
+        assert httpx2.get(f"{url}/models").json()["object"] == "list"
+        server.send_signal(number)
+        _, err = server.communicate(timeout=30)
+    assert (server.returncode, err) == (0, "")
+
+
+def test_serve_reports_a_port_in_use() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        done = localassist("serve", "--port", str(other.getsockname()[1]))
+    assert done.returncode == 2
+    assert "Cannot listen on 127.0.0.1:" in done.stderr
+
+
+@pytest.mark.model
+def test_a_question_in_a_pipe_is_answered_by_the_real_model() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "localassist", "chat", "--temperature", "0"],
+        cwd=ROOT,
+        input="What is the capital of France?",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() and "\x1b" not in done.stdout

@@ -75,6 +75,7 @@ async def open_runtime(
             stack.callback(shelf.close)
             embedders = shelf.get
         models = Models(catalog, engines, embedders, validate_grammar)
+        stack.push_async_callback(models.close)
         feed = EventFeed()
         writer = RunWriter(database, feed)
         loop = RunLoop(database, models, settings.runs)

@@ -81,6 +81,7 @@ async def _serve(
         )
         server = _Server(config)
         listener.listen(_BACKLOG)
+        runtime.models.prepare_default()
         on_ready(base_url(settings.server.host, listener.getsockname()[1]))
         await server.serve(sockets=[listener])
 

@@ -30,6 +30,9 @@ class Assistants:
     async def create(self, project: str, body: AssistantCreate) -> Assistant:
         """Raises InvalidRequest (unknown model or file) and GrammarRejected (a tool's schema)."""
         fields = await self._fields(body)
+        # A run will follow; by then the model should be there.
+        functions = any(tool.type == "function" for tool in body.tools)
+        self._models.prepare(body.model, calls_functions=functions)
 
         def change(session: Session) -> Assistant:
             self._resolve(session, project, body, fields)

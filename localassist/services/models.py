@@ -7,6 +7,7 @@ engine with its chat template, its tool-call format and the small-model caller.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from localassist.chat.prompt import PromptBuilder
 from localassist.chat.template import ChatTemplate
 from localassist.core import SamplingParams
 from localassist.engine.request import Engine
-from localassist.errors import InvalidRequest, ModelNotFound
+from localassist.errors import InvalidRequest, LocalAssistError, ModelNotFound
 from localassist.registry.catalog import Catalog
 from localassist.registry.manifest import ModelManifest
 from localassist.retrieval.embedders import Embedder
@@ -23,6 +24,8 @@ from localassist.schemas.base import Page
 from localassist.schemas.models import Model
 from localassist.tools.grammar import Validate
 from localassist.tools.guided import GuidedCaller
+
+_log = logging.getLogger(__name__)
 
 LoadEngine = Callable[[ModelManifest], Awaitable[Engine]]
 
@@ -65,6 +68,7 @@ class Models:
         self._load_engine = load_engine
         self._load_embedder = load_embedder
         self._ready: dict[str, ChatModel] = {}
+        self._preparing: set[asyncio.Task[None]] = set()
         self.validate = validate
 
     async def list(self) -> Page[Model]:
@@ -106,10 +110,34 @@ class Models:
             ready = self._ready[manifest.id] = self._assemble(manifest, engine)
         return ready
 
+    def prepare_default(self) -> None:
+        """Begin to load the model that stands in for hosted ones."""
+        self.prepare(self._catalog.default("chat").id)
+
+    def prepare(self, name: str, *, calls_functions: bool = False) -> None:
+        """Begin to load what a run on this model will need; the run itself reports what fails."""
+        task = asyncio.create_task(self._prepare(name, calls_functions))
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
+
+    async def close(self) -> None:
+        """Let go of what is still being prepared."""
+        for task in self._preparing:
+            task.cancel()
+        await asyncio.gather(*self._preparing, return_exceptions=True)
+
     async def embedder(self, name: str) -> Embedder:
         """The embedding model that ``name`` means, loaded."""
         manifest = await asyncio.to_thread(self._catalog.resolve, name, "embedding")
         return await self._load_embedder(manifest)
+
+    async def _prepare(self, name: str, calls_functions: bool) -> None:
+        try:
+            model = await self.chat(name)
+            if calls_functions and model.guided is not None:
+                await self._similarity(["ready"])
+        except LocalAssistError as error:
+            _log.info("%s cannot be prepared: %s", name, error.message)
 
     async def _similarity(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         manifest = await asyncio.to_thread(self._catalog.default, "embedding")

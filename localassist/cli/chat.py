@@ -43,8 +43,8 @@ class Conversation:
         self, client: LocalAssist, thread_id: str | None, default_model: str, **options: Any
     ) -> None:
         self._client = client
-        self._default_model = default_model
         self._options = {name: value for name, value in options.items() if value is not None}
+        self.model: str = self._options.get("model", default_model)
         self._assistant_id: str | None = None
         self.thread_id = thread_id
         if thread_id is not None:
@@ -80,7 +80,7 @@ class Conversation:
     def _begin(self) -> tuple[str, str]:
         threads = self._client.beta.threads
         if self._assistant_id is None:
-            options = {"model": self._default_model, **self._options}
+            options = {"model": self.model, **self._options}
             self._assistant_id = self._client.beta.assistants.create(name="Chat", **options).id
             metadata = {_ASSISTANT_KEY: self._assistant_id}
             if self.thread_id is None:
@@ -123,6 +123,7 @@ def chat(
             conversation = Conversation(client, thread_id, _default_model(settings), **options)
             try:
                 if question is None:
+                    _greet(conversation.model)
                     _converse(conversation, settings.home / _HISTORY)
                 else:
                     _answer_once(conversation, question)
@@ -155,6 +156,11 @@ def _converse(conversation: Conversation, history: Path) -> None:
     if conversation.thread_id is not None:
         goodbye = f"To go on: localassist chat --resume {conversation.thread_id}"
         err_console.print(goodbye, style="dim", soft_wrap=True)
+
+
+def _greet(model: str) -> None:
+    hint = "Ctrl-C stops an answer, Ctrl-D leaves."
+    err_console.print(f"Talking to {model}. {hint}", style="dim", soft_wrap=True)
 
 
 def _questions(history: Path) -> Iterator[str]:

@@ -15,46 +15,46 @@ MAX_SEQUENCE_IDS = 256
 
 
 class EngineSettings(BaseModel):
-    """How one model is loaded and how much of the machine it may use."""
+    """``[engine]`` in ``localassist.toml``: how one model is loaded and how much of the machine it may
+    use."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    context_tokens: int | None = Field(
-        default=None,
-        ge=256,
-        description="KV cells shared by all sequences. Unset: the model's trained context.",
-    )
-    max_sequences: int = Field(default=8, ge=1, description="Answers generated at the same time.")
-    cached_sequences: int = Field(
-        default=24,
-        ge=0,
-        description="Finished conversations whose KV cells are kept for a next turn.",
-    )
-    batch_tokens: int = Field(default=512, ge=8, description="Rows of one model pass at most.")
-    threads: int | None = Field(
-        default=None, ge=1, description="Threads for single-token passes. Unset: one per core."
-    )
-    batch_threads: int | None = Field(
-        default=None, ge=1, description="Threads for passes of several rows. Unset: one per core."
-    )
-    gpu_layers: int = Field(
-        default=0, ge=-1, description="Layers kept in GPU memory; -1 is all of them."
-    )
-    cache_type_k: CacheType = Field(default="f16", description="Element type of the K cache.")
-    cache_type_v: CacheType = Field(
-        default="f16",
-        description="Element type of the V cache; quantized types need flash attention.",
-    )
-    flash_attention: Switch = Field(default="auto", description="Flash attention kernels.")
-    use_extra_buffers: Switch = Field(
-        default="auto",
-        description="Repacked weights (AMX and others). auto: if a probe process survives them.",
-    )
-    probe_seconds: float = Field(
-        default=120.0,
-        gt=0,
-        description="How long the probe process may take before it counts as dead.",
-    )
+    context_tokens: int | None = Field(default=None, ge=256)
+    """KV cells shared by all sequences. Unset: the model's trained context."""
+
+    max_sequences: int = Field(default=8, ge=1)
+    """Answers generated at the same time."""
+
+    cached_sequences: int = Field(default=24, ge=0)
+    """Finished conversations whose KV cells are kept for a next turn."""
+
+    batch_tokens: int = Field(default=512, ge=8)
+    """Rows of one model pass at most."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """Threads for single-token passes. Unset: one per core."""
+
+    batch_threads: int | None = Field(default=None, ge=1)
+    """Threads for passes of several rows. Unset: one per core."""
+
+    gpu_layers: int = Field(default=0, ge=-1)
+    """Layers kept in GPU memory; -1 is all of them."""
+
+    cache_type_k: CacheType = "f16"
+    """Element type of the K cache."""
+
+    cache_type_v: CacheType = "f16"
+    """Element type of the V cache; quantized types need flash attention."""
+
+    flash_attention: Switch = "auto"
+    """Flash attention kernels."""
+
+    use_extra_buffers: Switch = "auto"
+    """Repacked weights (AMX and others). ``auto``: if a probe process survives them."""
+
+    probe_seconds: float = Field(default=120.0, gt=0)
+    """How long the probe process may take before it counts as dead."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

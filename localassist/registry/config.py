@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class ModelsSettings(BaseModel):
     """``[models]`` in ``localassist.toml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     default_chat: str | None = None
     """Id of the chat model that stands in for hosted ones. None is the one chosen with

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class StorageSettings(BaseModel):
     """``[storage]`` in ``localassist.toml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     url: str | None = None
     """SQLAlchemy URL. None is SQLite in the data folder; a ``postgresql+psycopg://`` URL works

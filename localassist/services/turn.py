@@ -187,30 +187,33 @@ class _CallReader:
         self._raw: list[str] = []
         self._tokens: list[int] = list(request.continued)
         self._unsettled: list[int] = []
+        self._held = 0  # characters read but not said
         self._calls: list[tuple[str, str, list[str]]] = []
 
     def read(self, piece: Piece) -> list[TurnItem]:
         self._raw.append(piece.text)
         self._tokens += piece.token_ids
         self._unsettled += piece.token_ids
-        return self._items(self._parser.feed(piece.text), settled=piece.text)
+        self._held += len(piece.text)
+        return self._items(self._parser.feed(piece.text))
 
     def finish(self, end: Finished) -> list[TurnItem]:
-        items = self._items(self._parser.finish(), settled=None)
+        items = self._items(self._parser.finish())
         calls = tuple(ToolCall(i, name, "".join(parts)) for i, name, parts in self._calls)
         if end.reason == "stop":
             self._check(calls)
         generated = GeneratedText("".join(self._raw), tuple(self._tokens), self._model.manifest.id)
         return [*items, TurnEnded(end.reason, end.usage, generated, calls)]
 
-    def _items(self, events: Sequence[object], *, settled: str | None) -> list[TurnItem]:
+    def _items(self, events: Sequence[object]) -> list[TurnItem]:
         items: list[TurnItem] = []
         for event in events:
             if isinstance(event, TextDelta):
-                # Tokens are settled with a delta when the parser holds nothing of them back.
-                exact = settled is None or event.text.endswith(settled)
-                tokens = tuple(self._unsettled) if exact else ()
-                if exact:
+                self._held -= len(event.text)
+                tokens: tuple[int, ...] = ()
+                # Tokens are settled once the parser holds nothing of them back.
+                if self._held == 0:
+                    tokens = tuple(self._unsettled)
                     self._unsettled.clear()
                 items.append(Text(event.text, tokens))
             elif isinstance(event, CallStarted):

@@ -1,0 +1,159 @@
+"""A model's turn, from the three ways a model is dealt with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from localassist.chat.formats import FORMATS, ToolChoice
+from localassist.chat.prompt import PromptBuilder
+from localassist.chat.template import ChatTemplate
+from localassist.core import ChatMessage, SamplingParams, ToolSpec
+from localassist.engine import ScriptedEngine, validate_grammar
+from localassist.errors import GenerationFailed, GrammarRejected
+from localassist.registry.manifest import FileSource, ModelManifest
+from localassist.services.models import ChatModel
+from localassist.services.turn import (
+    Arguments,
+    CallBegun,
+    Text,
+    TurnEnded,
+    TurnItem,
+    TurnRequest,
+    take_turn,
+)
+from localassist.tools.guided import GuidedCaller
+
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS = (ToolSpec("get_weather", "Get the weather of a city", CITY),)
+QUESTION = (ChatMessage("user", "What is the weather in Paris?"),)
+
+
+def model(engine: ScriptedEngine, tool_mode: str) -> ChatModel:
+    manifest = ModelManifest.model_validate(
+        {
+            "id": "scripted",
+            "kind": "chat",
+            "source": FileSource.model_validate({"path": "/nowhere.gguf"}),
+            "sha256": "0" * 64,
+            "size_bytes": 1,
+            "tool_mode": tool_mode,
+            "sampling": {"temperature": 0.3, "top_p": 0.7},
+        }
+    )
+    template = ChatTemplate(engine.chat_template, engine.special_tokens)
+    tool_format = FORMATS["hermes" if tool_mode == "native" else "plain"]
+    prompts = PromptBuilder(engine, template, tool_format, "scripted")
+    guided = GuidedCaller(engine, prompts) if tool_mode == "guided" else None
+    return ChatModel(manifest, engine, prompts, tool_format, guided)
+
+
+async def turn(chat: ChatModel, **fields: object) -> list[TurnItem]:
+    request = TurnRequest(**{"messages": QUESTION, "sampling": SamplingParams(), **fields})  # type: ignore[arg-type]
+    return [item async for item in take_turn(chat, request, validate_grammar)]
+
+
+def text(items: Sequence[TurnItem]) -> str:
+    return "".join(item.text for item in items if isinstance(item, Text))
+
+
+def end(items: Sequence[TurnItem]) -> TurnEnded:
+    last = items[-1]
+    assert isinstance(last, TurnEnded)
+    return last
+
+
+async def test_a_plain_answer_is_delivered_token_for_token() -> None:
+    engine = ScriptedEngine("It rains.", piece_tokens=2)
+    items = await turn(model(engine, "none"))
+    assert text(items) == "It rains."
+    tokens = [t for item in items if isinstance(item, Text) for t in item.token_ids]
+    assert tuple(tokens) == end(items).generated.token_ids
+    assert engine.detokenize(tokens) == "It rains."
+
+
+@pytest.mark.parametrize("piece_tokens", [1, 3, 7, 200])
+async def test_a_native_call_is_read_from_any_pieces(piece_tokens: int) -> None:
+    call_text = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+    raw = f"Let me see.\n<tool_call>\n{call_text}\n</tool_call>"
+    items = await turn(model(ScriptedEngine(raw, piece_tokens=piece_tokens), "native"), tools=TOOLS)
+    assert text(items) == "Let me see."
+    [begun] = [item for item in items if isinstance(item, CallBegun)]
+    arguments = "".join(item.text for item in items if isinstance(item, Arguments))
+    [call] = end(items).calls
+    assert (call.id, call.name, call.arguments) == (begun.call_id, "get_weather", arguments)
+    assert json.loads(arguments) == {"city": "Paris"}
+    assert end(items).generated.text == raw
+
+
+@pytest.mark.parametrize("piece_tokens", [1, 2, 3])
+async def test_native_text_comes_with_tokens_that_spell_it(piece_tokens: int) -> None:
+    raw = "a << b, a <tool b, and  that is all"
+    engine = ScriptedEngine(raw, piece_tokens=piece_tokens)
+    items = await turn(model(engine, "native"), tools=TOOLS)
+    said, tokens = "", []
+    for item in items:
+        if isinstance(item, Text):
+            said += item.text
+            tokens += item.token_ids
+            # What is settled is never ahead of what was said.
+            assert said.startswith(engine.detokenize(tokens))
+    assert said == raw == engine.detokenize(tokens)
+
+
+async def test_invalid_arguments_never_come_out() -> None:
+    raw = '<tool_call>\n{"name": "get_weather", "arguments": {"town": 1}}\n</tool_call>'
+    with pytest.raises(GenerationFailed, match="get_weather"):
+        await turn(model(ScriptedEngine(raw), "native"), tools=TOOLS)
+
+
+async def test_a_guided_model_that_must_call_is_led_to_valid_arguments() -> None:
+    engine = ScriptedEngine(default_reply=' "Paris"}')
+    items = await turn(
+        model(engine, "guided"), tools=TOOLS, choice=ToolChoice("named", "get_weather")
+    )
+    [call] = end(items).calls
+    assert json.loads(call.arguments) == {"city": "Paris"}
+    assert end(items).evidence["argument_evidence"]
+    assert text(items) == ""
+
+
+async def test_a_guided_model_answers_after_a_tools_output() -> None:
+    engine = ScriptedEngine("It rains in Paris.")
+    messages = (*QUESTION, ChatMessage("tool", "rain", tool_call_id="c", tool_name="get_weather"))
+    items = await turn(model(engine, "guided"), tools=TOOLS, messages=messages)
+    assert text(items) == "It rains in Paris." and end(items).calls == ()
+
+
+async def test_a_continued_answer_delivers_only_what_is_new() -> None:
+    engine = ScriptedEngine("It rains in Paris.")
+    before = engine.tokenize("It rains", parse_special=False)
+    items = await turn(model(engine, "none"), continued=tuple(before))
+    assert text(items) == " in Paris."
+    assert engine.detokenize(end(items).generated.token_ids) == "It rains in Paris."
+
+
+async def test_a_response_format_constrains_the_answer() -> None:
+    engine = ScriptedEngine("{}")
+    schema = {"name": "answer", "schema": {"type": "object", "properties": {}}}
+    await turn(
+        model(engine, "none"), response_format={"type": "json_schema", "json_schema": schema}
+    )
+    constraint = engine.requests[0].constraint
+    assert constraint is not None and "%json" in constraint.grammar
+
+
+async def test_a_schema_that_cannot_be_enforced_is_refused_before_generating() -> None:
+    engine = ScriptedEngine("never")
+    bad = ToolSpec("f", "", {"type": "object", "properties": {"x": {"type": "nonsense"}}})
+    with pytest.raises(GrammarRejected, match="'f'"):
+        await turn(model(engine, "native"), tools=(bad,))
+    assert engine.requests == []
+
+
+def test_a_model_samples_by_its_own_defaults_unless_told() -> None:
+    chat = model(ScriptedEngine(), "none")
+    assert chat.sampling(None, None) == SamplingParams(temperature=0.3, top_p=0.7)
+    assert chat.sampling(0, None) == SamplingParams(temperature=0, top_p=0.7)

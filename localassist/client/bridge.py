@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -45,6 +46,9 @@ class LoopThread:
         future = self.submit(coroutine)
         try:
             return future.result(timeout_seconds)
+        except FutureTimeoutError as exc:  # a class of its own before Python 3.11
+            future.cancel()
+            raise TimeoutError from exc
         except BaseException:
             future.cancel()
             raise

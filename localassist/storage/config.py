@@ -13,8 +13,8 @@ class StorageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     url: str | None = None
-    """SQLAlchemy URL. None is SQLite in the data folder; a ``postgresql+psycopg://`` URL works
-    once that driver is installed."""
+    """SQLAlchemy URL. Unset: SQLite in the data folder. A ``postgresql+psycopg://`` URL works once
+    that driver is installed."""
 
     synchronous: Literal["full", "normal"] = "full"
     """SQLite only. ``full`` syncs the write-ahead log at every commit of acknowledged data, so a

@@ -21,10 +21,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
-from localassist.errors import StorageCorrupt, StorageUnavailable
+from localassist.errors import ConfigError, StorageCorrupt, StorageUnavailable
 from localassist.storage.config import StorageSettings
 
 __all__ = ["Database", "Session"]
@@ -53,8 +53,8 @@ class Database:
     def open(cls, home: Path, settings: StorageSettings) -> Database:
         """Create the data folder if needed, migrate to the newest schema, and connect.
 
-        Raises StorageUnavailable (folder not writable, disk full, locked) or StorageCorrupt
-        (damaged file, or a schema newer than this version of localassist knows).
+        Raises ConfigError (an URL that cannot be used), StorageUnavailable (folder not writable,
+        disk full, locked) or StorageCorrupt (damaged, or of a newer localassist).
         """
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -63,7 +63,15 @@ class Database:
                 f"The data folder {home} cannot be created: {error.strerror}."
             ) from error
         url = settings.url or f"sqlite:///{home / 'localassist.db'}"
-        database = cls(url, settings)
+        try:
+            database = cls(url, settings)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise ConfigError(f"Setting 'storage.url': {error}") from error
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"Setting 'storage.url' needs the Python package {error.name}; for PostgreSQL: "
+                "pip install 'localassist[postgres]'"
+            ) from error
         try:
             database._migrate()
         except DatabaseError as error:

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from localassist.errors import StorageCorrupt, StorageUnavailable
+from localassist.errors import ConfigError, StorageCorrupt, StorageUnavailable
 from localassist.storage.config import StorageSettings
 from localassist.storage.database import Database, Session
 from localassist.storage.tables import Base, ProjectRow
@@ -125,6 +125,12 @@ async def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StorageCorrupt, match="newer localassist"):
         Database.open(tmp_path, SETTINGS)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle9://x/y", "mysql+nodriver://x/y"])
+def test_an_url_that_cannot_be_used_is_the_operators_error(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"storage\.url"):
+        Database.open(tmp_path, StorageSettings(url=url))
 
 
 async def test_a_locked_database_is_reported_after_the_timeout(tmp_path: Path) -> None:

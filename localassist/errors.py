@@ -8,8 +8,7 @@ LocalAssistError      message, code, type, param, status (a plain integer)
     PayloadTooLarge 413, RateLimited 429
   ModelError          ModelNotFound 404, ModelFileRejected, ModelLoadFailed, GenerationFailed,
                       GrammarRejected, PromptRejected: a run ends ``failed``
-  CapacityError       Overloaded, ShuttingDown: 503 with retry-after
-  ToolError           becomes the tool's output: the model reads it and the run goes on
+  CapacityError       ShuttingDown: 503 with retry-after
   StorageError        StorageUnavailable, StorageCorrupt: 500, details logged, not leaked
   LeaseLost           a run's lease went to another process; never reaches a caller
 
@@ -153,16 +152,8 @@ class CapacityError(LocalAssistError):
     status = 503
 
 
-class Overloaded(CapacityError):
-    """Too much is waiting."""
-
-
 class ShuttingDown(CapacityError):
     """The service is closing."""
-
-
-class ToolError(LocalAssistError):
-    """A tool failed; its text is given to the model as the tool's output."""
 
 
 class StorageError(LocalAssistError):

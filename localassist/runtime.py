@@ -19,8 +19,8 @@ from localassist.runs.events import EventLog
 from localassist.runs.executor import Executor
 from localassist.runs.feed import EventFeed
 from localassist.runs.loop import RunLoop
-from localassist.runs.recorder import RunWriter
 from localassist.runs.service import Runs
+from localassist.runs.writer import RunWriter
 from localassist.services.assistants import Assistants
 from localassist.services.chat import Chat
 from localassist.services.embeddings import Embeddings

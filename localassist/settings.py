@@ -90,7 +90,7 @@ def _read_file(path: Path, wanted: Path | None) -> dict[str, Any]:
         raise ConfigError(
             f"The configuration file {path} cannot be read: {error.strerror}."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {path} is not valid TOML: {error}.") from error
 
 

@@ -74,3 +74,9 @@ def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str, messag
 def test_a_configuration_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_settings(tmp_path, config_file=tmp_path / "other.toml", environ={})
+
+
+def test_a_configuration_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "localassist.toml").write_bytes(b"[server]\nhost = '\xff'\n")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_settings(tmp_path, environ={})

@@ -153,6 +153,8 @@ class _Exchange:
         self._gone.set()
         while not self._sent.empty():
             self._sent.get_nowait()
+        # Another thread may be waiting for what will not come.
+        self._sent.put_nowait(None)
 
     async def _serve(self) -> None:
         try:

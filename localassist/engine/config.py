@@ -15,8 +15,7 @@ MAX_SEQUENCE_IDS = 256
 
 
 class EngineSettings(BaseModel):
-    """``[engine]`` in ``localassist.toml``: how one model is loaded and how much of the machine it may
-    use."""
+    """``[engine]`` in ``localassist.toml``: how a model is loaded, and its share of the machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -11,11 +11,11 @@ class ModelsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     default_chat: str | None = None
-    """Id of the chat model that stands in for hosted ones. None is the one chosen with
+    """Id of the chat model that stands in for hosted ones. Unset: the one chosen with
     ``localassist models default``, or else the embedded model."""
 
     default_embedder: str | None = None
-    """The same for embeddings."""
+    """Id of the embedding model that stands in for hosted ones. Unset: chosen in the same way."""
 
     aliases: dict[str, str] = Field(default_factory=dict)
     """Further names: what a request may say, to a model's id. A name may be a pattern such as

@@ -17,6 +17,9 @@ class RunSettings(BaseModel):
     concurrency: int = Field(default=8, ge=1)
     """Runs this process works on at the same time; the engine batches them."""
 
+    max_queued: int = Field(default=1000, ge=1)
+    """Runs that may wait for a worker; one more is refused with 429."""
+
     lease_seconds: float = Field(default=15.0, gt=0)
     """A run whose worker has not renewed its claim for this long is taken over by another."""
 

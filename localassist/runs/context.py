@@ -36,16 +36,20 @@ class Context:
 
 def conversation(items: Sequence[Item]) -> list[Entry]:
     """Items as chat messages. A turn that said something and then called tools is one message.
+    Calls that were never answered, because their run ended first, are left out.
 
     Raises PromptRejected for images, which no text model can read.
     """
     entries: list[Entry] = []
+    answered = {item.payload["call_id"] for item in items if item.kind == "output"}
     for item in items:
         if item.kind == "message":
             role: Role = "assistant" if item.role == "assistant" else "user"
             message = ChatMessage(role, _text(item), generated=item.generated)
             entries.append(Entry(message, item.message_id))
         elif item.kind == "calls":
+            if not answered.issuperset(call["id"] for call in item.payload["calls"]):
+                continue
             said = item.payload.get("said_in")
             text = ""
             if said is not None and entries and entries[-1].message_id == said:

@@ -6,9 +6,9 @@ dropped stream can be attached again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
-from localassist.runs.feed import EventFeed
+from localassist.runs.feed import EventFeed, wait_for_event
 from localassist.schemas.events import CLOSING_EVENTS, RunEvent, run_event_name
 from localassist.storage import run_events, runs
 from localassist.storage.database import Database, Session
@@ -24,24 +24,31 @@ class EventLog:
 
     async def read(
         self, project: str, thread_id: str, run_id: str, *, after_seq: int = -1
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """Events behind ``after_seq`` until the run ends or waits for tool outputs.
 
         A wait that is already over (the log goes on behind it) is passed. When the log of an old
-        run has been deleted, its final state is the only event.
+        run has been deleted, its final state is the only event. Raises ResourceNotFound, also for a
+        run of another project or thread and when the run is deleted meanwhile.
         """
         last = after_seq
-        while True:
-            events = self._feed.after(run_id, last)
-            if events is None:
-                events = await self._stored(project, thread_id, run_id, last)
-            for event in events:
-                yield event
-                last = event.seq
-            if events and events[-1].name in CLOSING_EVENTS:
-                return
-            if not events:
-                await self._feed.wait(run_id, self._poll_seconds)
+        with self._feed.listening(run_id) as more:
+            # The log is asked first, whatever memory holds: it knows whose run this is.
+            events = await self._stored(project, thread_id, run_id, last)
+            while True:
+                for event in events:
+                    yield event
+                    last = event.seq
+                if events and events[-1].name in CLOSING_EVENTS:
+                    return
+                if not events:
+                    # Not for longer: another process may be writing.
+                    await wait_for_event(more, self._poll_seconds)
+                more.clear()
+                recent = self._feed.after(run_id, last)
+                if recent is None:
+                    recent = await self._stored(project, thread_id, run_id, last)
+                events = recent
 
     async def _stored(self, project: str, thread_id: str, run_id: str, last: int) -> list[RunEvent]:
         def load(session: Session) -> list[RunEvent]:

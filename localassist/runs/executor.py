@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from localassist import clock
 from localassist.core import Usage
 from localassist.errors import LeaseLost, StorageError
-from localassist.runs import owner
+from localassist.runs import changes, owner
 from localassist.runs.config import RunSettings
 from localassist.runs.feed import EventFeed, wait_for_event
 from localassist.runs.loop import Job, RunLoop
-from localassist.runs.recorder import Recorder, RunWriter
+from localassist.runs.recorder import Recorder
+from localassist.runs.writer import RunWriter
+from localassist.schemas.events import RunEvent
 from localassist.storage import run_events, run_steps, runs
 from localassist.storage.database import Database, Session
+from localassist.storage.tables import RunRow
 
 _log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 60.0
@@ -30,11 +34,21 @@ _SWEEP_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Worker:
-    """A run being worked. ``wanted`` is why its task was cancelled, if it was."""
+    """A run being worked. ``wanted`` is why it is to stop, if it is."""
 
     recorder: Recorder
     task: asyncio.Task[None]
     wanted: str | None = None
+    has_begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A run to work, and the events of claiming it, which begin at ``next_seq``."""
+
+    job: Job
+    next_seq: int
+    events: Sequence[RunEvent]
 
 
 class Executor:
@@ -72,13 +86,15 @@ class Executor:
             asyncio.create_task(self._claim_forever(), name="runs-claim"),
             asyncio.create_task(self._flush_forever(), name="runs-flush"),
             asyncio.create_task(self._watch_forever(), name="runs-watch"),
+            asyncio.create_task(self._sweep_forever(), name="runs-sweep"),
         ]
 
     async def close(self) -> None:
         """Park all runs: each keeps what it has said, and the next process goes on from there."""
-        claiming = self._tasks[0]
-        claiming.cancel()  # or it would take up again what is parked
-        await asyncio.gather(claiming, return_exceptions=True)
+        claiming = self._tasks[:1]  # none when the start has failed
+        for task in claiming:
+            task.cancel()  # or it would take up again what is parked
+        await asyncio.gather(*claiming, return_exceptions=True)
         for worker in self._workers.values():
             self._stop(worker, "park")
         await asyncio.gather(
@@ -88,7 +104,10 @@ class Executor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # What was claimed at the last moment has no worker; nobody should wait for its lease.
-        await self._database.write(lambda session: runs.release_all(session, self._owner))
+        try:
+            await self._database.write(lambda session: runs.release_all(session, self._owner))
+        except StorageError as error:
+            _log.error("leases are left to run out: %s", error.message)
 
     def wake(self) -> None:
         """A run was queued or is to be cancelled: look at once."""
@@ -111,17 +130,16 @@ class Executor:
     def _stop(worker: _Worker, why: str) -> None:
         if worker.wanted is None:
             worker.wanted = why
-            worker.task.cancel()
+            # A task that is cancelled before its first step never runs, not even to clean up.
+            if worker.has_begun:
+                worker.task.cancel()
 
     # -- claiming -------------------------------------------------------------------------------
 
     async def _claim_forever(self) -> None:
         while True:
             self._wake.clear()
-            try:
-                await self._claim()
-            except StorageError as error:
-                _log.error("no runs can be claimed: %s", error.message)
+            await _attempt("claim runs", self._claim())
             await wait_for_event(self._wake, self._settings.poll_seconds)
 
     async def _claim(self) -> None:
@@ -129,40 +147,44 @@ class Executor:
         if free <= 0:
             return
         now = time.time()
+        # Also one that is about to leave, or whose lease ran out while this machine slept: it is
+        # claimed again when its worker has gone.
+        ours = list(self._workers)
 
-        def claim(session: Session) -> list[Job]:
+        def claim(session: Session) -> list[_Claimed]:
             until = now + self._settings.lease_seconds
-            rows = runs.claim(session, self._owner, now=now, until=until, limit=free)
-            return [_job(session, row.id) for row in rows]
+            rows = runs.claim(session, self._owner, now=now, until=until, limit=free, besides=ours)
+            return [_claimed(session, row) for row in rows]
 
         # Polling must not take the write lock: most of the time there is nothing to claim.
-        if await self._database.read(lambda session: runs.has_claimable(session, now)):
-            for job in await self._database.write(claim, durable=False):
-                self._begin(job)
+        if await self._database.read(lambda session: runs.has_claimable(session, now, ours)):
+            for claimed in await self._database.write(claim, durable=False):
+                self._begin(claimed)
 
-    def _begin(self, job: Job) -> None:
-        run_id = job.run.id
+    def _begin(self, claimed: _Claimed) -> None:
+        job, run_id = claimed.job, claimed.job.run.id
         recorder = Recorder(self._writer, run_id, self._owner)
         recorder.on_pending = self._mark_unflushed
-        self._feed.keep(run_id)
-        # Quick tool outputs can bring a run back before the worker that asked for them has left.
-        leaving = self._workers.get(run_id)
-        task = asyncio.create_task(self._work(job, recorder, leaving), name=run_id)
+        self._feed.keep(run_id, claimed.next_seq)
+        self._feed.publish(run_id, claimed.events)
+        task = asyncio.create_task(self._work(job, recorder), name=run_id)
         self._workers[run_id] = _Worker(recorder, task)
 
     # -- working --------------------------------------------------------------------------------
 
-    async def _work(self, job: Job, recorder: Recorder, leaving: _Worker | None) -> None:
+    async def _work(self, job: Job, recorder: Recorder) -> None:
         run_id = job.run.id
+        worker = self._workers[run_id]
+        worker.has_begun = True
         try:
-            if leaving is not None:
-                await asyncio.wait({leaving.task})
-            if job.run.status == "cancelling":
+            if worker.wanted is not None:
+                await self._wind_up(worker)
+            elif job.run.status == "cancelling":
                 await recorder.end("cancelled")
             else:
                 await self._loop.work(job, recorder)
         except asyncio.CancelledError:
-            await self._wind_up(run_id, recorder)
+            await self._wind_up(worker)
         except LeaseLost:
             _log.warning("run %s was taken over or deleted", run_id)
         except Exception:
@@ -170,18 +192,17 @@ class Executor:
             _log.exception("run %s cannot be written", run_id)
         finally:
             self._unflushed.discard(recorder)
-            if self._workers[run_id].recorder is recorder:
-                del self._workers[run_id]
-                self._feed.forget(run_id)
+            del self._workers[run_id]
+            self._feed.forget(run_id)
             self._wake.set()
 
-    async def _wind_up(self, run_id: str, recorder: Recorder) -> None:
-        """After our own cancellation of the task: write what it was cancelled for."""
-        wanted = self._workers[run_id].wanted
+    async def _wind_up(self, worker: _Worker) -> None:
+        """Write what the worker was stopped for."""
+        recorder, run_id = worker.recorder, worker.recorder.run_id
         try:
-            if wanted == "cancel":
+            if worker.wanted == "cancel":
                 await recorder.end("cancelled")
-            elif wanted == "park":
+            elif worker.wanted == "park":
                 await recorder.flush()
                 await self._database.write(lambda s: runs.release(s, self._owner, [run_id]))
         except LeaseLost:
@@ -200,52 +221,51 @@ class Executor:
             await self._has_unflushed.wait()
             self._has_unflushed.clear()
             recorders, self._unflushed = self._unflushed, set()
-            await asyncio.gather(*(self._flush(recorder) for recorder in recorders))
+            await asyncio.gather(
+                *(_attempt(f"store progress of {r.run_id}", self._flush(r)) for r in recorders)
+            )
             await asyncio.sleep(self._settings.flush_seconds)
 
     async def _flush(self, recorder: Recorder) -> None:
+        """What cannot be stored stays buffered; the run's next change stores it or fails."""
         try:
             await recorder.flush()
         except LeaseLost:
-            self._drop_silently(recorder.run_id)
-        except StorageError as error:
-            # The text stays buffered; the run's next change stores it or fails the run.
-            _log.error("progress of %s could not be stored: %s", recorder.run_id, error.message)
-
-    def _drop_silently(self, run_id: str) -> None:
-        if run_id in self._workers:
-            self._stop(self._workers[run_id], "drop")
+            worker = self._workers.get(recorder.run_id)
+            if worker is not None and worker.recorder is recorder:
+                self._stop(worker, "drop")
 
     # -- watching -------------------------------------------------------------------------------
 
     async def _watch_forever(self) -> None:
-        """Renew leases, notice cancellations by other processes, expire and clean up."""
-        swept = 0.0
+        """Renew leases, notice cancellations by other processes, expire what waited too long."""
         while True:
             await asyncio.sleep(self._settings.poll_seconds)
-            try:
-                await self._renew()
-                await self._writer.expire_waiting()
-                if clock.monotonic() - swept > _SWEEP_SECONDS:
-                    swept = clock.monotonic()
-                    await self._sweep()
-            except StorageError as error:
-                _log.error("runs cannot be watched: %s", error.message)
+            await _attempt("renew leases", self._renew())
+            await _attempt("expire runs", self._writer.expire_waiting())
 
     async def _renew(self) -> None:
         if not self._workers:
             return
-        known = set(self._workers)
+        known = dict(self._workers)
         until = time.time() + self._settings.lease_seconds
         held = await self._database.write(
             lambda session: runs.renew(session, self._owner, list(known), until=until),
             durable=False,
         )
-        for run_id in known & set(self._workers):
+        for run_id, worker in known.items():
+            if self._workers.get(run_id) is not worker:
+                continue  # it has left meanwhile
             if run_id not in held:
-                self._drop_silently(run_id)
+                self._stop(worker, "drop")
             elif held[run_id] == "cancelling":
-                self._stop(self._workers[run_id], "cancel")
+                self._stop(worker, "cancel")
+
+    async def _sweep_forever(self) -> None:
+        """Clean up. Apart from the watch, which must not wait for a slow disk."""
+        while True:
+            await _attempt("clean up", self._sweep())
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _sweep(self) -> None:
         before = clock.now() - self._settings.log_retention_seconds
@@ -254,17 +274,34 @@ class Executor:
         await self._on_sweep()
 
 
+async def _attempt(what: str, step: Coroutine[Any, Any, object]) -> None:
+    """One step of a loop that must go on whatever happens in it."""
+    try:
+        await step
+    except StorageError as error:
+        _log.error("cannot %s: %s", what, error.message)
+    except Exception:
+        _log.exception("cannot %s", what)
+
+
 def _release_dead(session: Session) -> None:
     for holder in runs.lease_owners(session):
         if owner.is_dead(holder):
             runs.release_all(session, holder)
 
 
-def _job(session: Session, run_id: str) -> Job:
-    row = runs.by_id(session, run_id)
+def _claimed(session: Session, row: RunRow) -> _Claimed:
+    """A run whose lease was just taken; one that waited is in progress from now on."""
+    next_seq = row.last_event_seq + 1
+    is_taken_over = row.status == "in_progress"
+    events = changes.start_run(session, row) if row.status == "queued" else []
+    return _Claimed(_job(session, row, is_taken_over), next_seq, events)
+
+
+def _job(session: Session, row: RunRow, is_taken_over: bool) -> Job:
     used = Usage()
-    for step in run_steps.of_run(session, run_id):
+    for step in run_steps.of_run(session, row.id):
         if step.usage is not None:
             used += Usage(step.usage["prompt_tokens"], step.usage["completion_tokens"])
     sampling = row.request["temperature"], row.request["top_p"]
-    return Job(runs.to_wire(row), *sampling, used, row.interruptions)
+    return Job(runs.to_wire(row), *sampling, used, row.interruptions, is_taken_over)

@@ -7,51 +7,68 @@ asking it. A reader pulls from its own position, so a slow one holds up nobody a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from localassist.schemas.events import RunEvent
 
 
+@dataclass(slots=True)
+class _Recent:
+    """Consecutive events; the first has, or will have, the number ``first_seq``."""
+
+    first_seq: int
+    events: list[RunEvent]
+
+
 class EventFeed:
-    """Recent events per run, and a way to wait for more. Used on the runtime's event loop only."""
+    """Recent events per run, and a way to hear of more. Used on the runtime's event loop only."""
 
     def __init__(self) -> None:
-        self._events: dict[str, list[RunEvent]] = {}
-        self._more: dict[str, asyncio.Event] = {}
+        self._recent: dict[str, _Recent] = {}
+        self._listeners: dict[str, set[asyncio.Event]] = {}
 
     def publish(self, run_id: str, events: Sequence[RunEvent]) -> None:
         """Announce events that have been committed, and wake the run's readers."""
         if not events:
             return
-        recent = self._events.get(run_id)
+        recent = self._recent.get(run_id)
         if recent is not None:
-            if recent and recent[-1].seq + 1 != events[0].seq:
-                recent.clear()  # another process wrote in between; readers ask the log
-            recent.extend(events)
-        waiting = self._more.pop(run_id, None)
-        if waiting is not None:
-            waiting.set()
+            if recent.first_seq + len(recent.events) != events[0].seq:
+                # Another process wrote in between; readers that are behind ask the log.
+                recent.first_seq, recent.events = events[0].seq, []
+            recent.events.extend(events)
+        for listener in self._listeners.get(run_id, ()):
+            listener.set()
 
-    def keep(self, run_id: str) -> None:
-        """Hold the run's events in memory from now on."""
-        self._events.setdefault(run_id, [])
+    def keep(self, run_id: str, next_seq: int) -> None:
+        """Hold the run's events in memory from ``next_seq`` on."""
+        self._recent[run_id] = _Recent(next_seq, [])
 
     def forget(self, run_id: str) -> None:
         """Let go of the run's events; readers that are behind ask the log."""
-        self._events.pop(run_id, None)
+        self._recent.pop(run_id, None)
 
     def after(self, run_id: str, seq: int) -> list[RunEvent] | None:
         """Events behind ``seq``; None when memory cannot tell and the log must be asked."""
-        recent = self._events.get(run_id)
-        if not recent or recent[0].seq > seq + 1:
+        recent = self._recent.get(run_id)
+        if recent is None or seq + 1 < recent.first_seq:
             return None
-        return recent[seq + 1 - recent[0].seq :]
+        return recent.events[seq + 1 - recent.first_seq :]
 
-    async def wait(self, run_id: str, seconds: float) -> None:
-        """Until the run has new events here, or the time is up (another process may be writing)."""
-        waiting = self._more.setdefault(run_id, asyncio.Event())
-        if not await wait_for_event(waiting, seconds) and self._more.get(run_id) is waiting:
-            del self._more[run_id]
+    @contextmanager
+    def listening(self, run_id: str) -> Iterator[asyncio.Event]:
+        """A reader's own event, set whenever the run has new events here. Clear it, look, and only
+        then wait: what happens while looking is not missed."""
+        listener = asyncio.Event()
+        self._listeners.setdefault(run_id, set()).add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners[run_id].discard(listener)
+            if not self._listeners[run_id]:
+                del self._listeners[run_id]
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:

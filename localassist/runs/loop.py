@@ -7,6 +7,7 @@ after any write. Knows nothing of queues, leases or streams.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -48,21 +49,25 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Job:
     """A claimed run: its wire form, the sampling values as requested (None where it left them
-    open), what its earlier turns have used, and how often its workers died."""
+    open), what its earlier turns have used, how often its workers died, and whether it comes from
+    one that did."""
 
     run: Run
     temperature: float | None
     top_p: float | None
     used: Usage
     interruptions: int
+    is_taken_over: bool
 
 
 class BudgetSpent(Exception):
-    """The run may not use more tokens; ``reason`` is the run's incomplete_details."""
+    """The run may not use more tokens; ``reason`` is the run's incomplete_details, ``usage`` that
+    of a step that is still open."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, usage: Usage | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.usage = usage
 
 
 class RunLoop:
@@ -78,11 +83,11 @@ class RunLoop:
         try:
             if job.interruptions > self._settings.max_interruptions:
                 raise LocalAssistError(f"The run was interrupted {job.interruptions} times.")
-            opened = await recorder.recover() if job.run.status == "in_progress" else None
-            await recorder.start()
+            opened = await recorder.recover() if job.is_taken_over else None
             await self._turn(job, recorder, opened)
         except BudgetSpent as spent:
-            await recorder.end("incomplete", incomplete_reason=spent.reason)
+            reason, usage = spent.reason, spent.usage
+            await recorder.end("incomplete", incomplete_reason=reason, usage=usage)
         except (LeaseLost, StorageError):
             raise
         except (ContextLengthExceeded, PromptRejected, GrammarRejected) as error:
@@ -168,7 +173,9 @@ class RunLoop:
             return len(model.prompts.build(messages, shown).token_ids)
 
         strategy = run.truncation_strategy
-        fitted = context.fit(
+        # Long conversations take long to tokenize: not on the event loop.
+        fitted = await asyncio.to_thread(
+            context.fit,
             context.conversation(found),
             run.instructions,
             budget_tokens=budget,
@@ -253,17 +260,15 @@ class _TurnWriter:
             )
             return
         message = self._message
-        if message is None and self._step_id is None:
+        if message is None and self._step_id is not None:
+            raise BudgetSpent("max_completion_tokens", end.usage)  # in the middle of a call
+        if message is None:
             message = await self._recorder.open_message(self._model_id)
-        out_of_budget = end.reason == "length"
-        if message is not None:
-            said = replace(end.generated, text="".join(self._said), token_ids=tuple(self._tokens))
-            await self._recorder.close_message(
-                message, said, end.usage, incomplete_reason="max_tokens" if out_of_budget else None
-            )
-        if out_of_budget:
-            raise BudgetSpent("max_completion_tokens")
-        await self._recorder.end("completed")
+        said = replace(end.generated, text="".join(self._said), token_ids=tuple(self._tokens))
+        if end.reason == "length":
+            await self._recorder.cut_off(message, said, end.usage)
+        else:
+            await self._recorder.complete(message, said, end.usage)
 
 
 async def _fail(recorder: Recorder, code: str, message: str) -> None:

@@ -7,17 +7,17 @@ created like any other: the stream is a reader of its log.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from localassist import clock
 from localassist.chat.formats import ToolChoice
 from localassist.core import ToolSpec
-from localassist.errors import InvalidRequest
+from localassist.errors import InvalidRequest, RateLimited
 from localassist.runs.config import RunSettings
 from localassist.runs.events import EventLog
 from localassist.runs.executor import Executor
-from localassist.runs.recorder import RunWriter, Submitted
+from localassist.runs.writer import RunWriter, Submitted
 from localassist.schemas import events as wire
 from localassist.schemas.assistants import Assistant
 from localassist.schemas.base import ListQuery, Page
@@ -64,7 +64,8 @@ class Runs:
 
     async def create(self, project: str, thread_id: str, body: RunCreate) -> Run:
         """Queue a run. Raises ResourceNotFound (assistant, thread), InvalidRequest while another
-        run is active, GrammarRejected for tools that cannot be enforced."""
+        run is active, RateLimited when too many wait, GrammarRejected for tools that cannot be
+        enforced."""
         request = await self._request(project, body)
 
         def change(session: Session) -> Inserted:
@@ -146,7 +147,7 @@ class Runs:
 
     def events(
         self, project: str, thread_id: str, run_id: str, after_seq: int = -1
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """The run's events behind ``after_seq``, live, until it ends or waits for tool outputs."""
         return self._log.read(project, thread_id, run_id, after_seq=after_seq)
 
@@ -180,6 +181,12 @@ class Runs:
         active = threads.lock(session, project, thread_id)
         if active is not None:
             raise InvalidRequest(f"Thread {thread_id} already has an active run {active}.")
+        if runs.waiting(session) >= self._settings.max_queued:
+            raise RateLimited(
+                f"Rate limit reached for runs: {self._settings.max_queued} are waiting already. "
+                "Please try again later.",
+                retry_after_seconds=1.0,
+            )
         for message in body.additional_messages or []:
             insert_message(session, project, thread_id, message)
         row = runs.insert(

@@ -5,10 +5,13 @@ The one place that knows both Starlette's requests and the wire types.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from localassist.schemas.base import Body, WireModel, check_id
 from localassist.schemas.errors import parse_body
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from localassist.runtime import Runtime
 
 BodyT = TypeVar("BodyT", bound=Body)
+T = TypeVar("T")
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -40,6 +44,28 @@ async def read_body(request: Request, model: type[BodyT]) -> BodyT:
     """The JSON body, checked; an empty one counts as ``{}``. The content type is not looked at:
     clients send it wrong, and send it with bodies that are empty."""
     return parse_body(model, await request.body())
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``; when the client goes away first, it is cancelled and ClientDisconnect
+    is raised. The request's body must have been read."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(wait_for_disconnect(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Until the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def path_id(request: Request, name: str, prefix: str) -> str:

@@ -7,6 +7,7 @@ boundary, authentication, body limits. None of them looks into a body or knows a
 from __future__ import annotations
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localassist import clock
@@ -49,7 +50,7 @@ class ErrorBoundary:
     """Turns whatever escapes into the error envelope, so that no framework page ever shows.
 
     Once a response has begun nothing can be said any more: the exception goes on to the server,
-    which cuts the connection.
+    which cuts the connection. A client that has gone away is told nothing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -68,6 +69,8 @@ class ErrorBoundary:
 
         try:
             await self._app(scope, receive, send_watched)
+        except ClientDisconnect:
+            return
         except Exception as exc:
             if is_started:
                 raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,9 +46,10 @@ def start_position(request: Request) -> int:
 
 
 async def _records(
-    log: AsyncIterator[RunEvent], *, wants_v1: bool, is_numbered: bool
-) -> AsyncIterator[ServerSentEvent]:
-    async for event in log:
-        data = to_v1(event.data) if wants_v1 else event.data
-        position = str(event.seq) if is_numbered else None
-        yield ServerSentEvent(to_json(data), event.name, position)
+    log: AsyncGenerator[RunEvent, None], *, wants_v1: bool, is_numbered: bool
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async with aclosing(log):
+        async for event in log:
+            data = to_v1(event.data) if wants_v1 else event.data
+            position = str(event.seq) if is_numbered else None
+            yield ServerSentEvent(to_json(data), event.name, position)

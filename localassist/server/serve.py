@@ -80,7 +80,6 @@ async def _serve(
             timeout_graceful_shutdown=settings.server.shutdown_grace_seconds,
         )
         server = _Server(config)
-        listener.listen(_BACKLOG)
         runtime.models.prepare_default()
         on_ready(base_url(settings.server.host, listener.getsockname()[1]))
         await server.serve(sockets=[listener])
@@ -94,12 +93,14 @@ def base_url(host: str, port: int) -> str:
 
 
 def listen(settings: ServerSettings) -> socket.socket:
-    """The bound socket, so that a port in use is reported before a model is loaded."""
+    """The listening socket, so that a port in use is reported before a model is loaded."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        # Two servers may both bind; only one of them may listen.
+        listener.listen(_BACKLOG)
     except OSError as exc:
         listener.close()
         raise ConfigError(

@@ -9,13 +9,15 @@ decided by whoever produces them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from localassist import clock
+from localassist.server.deps import wait_for_disconnect
 from localassist.server.encoding import to_json
 from localassist.server.errors import envelope, log_if_ours, request_id_of
 
@@ -46,14 +48,19 @@ class ServerSentEvent:
 
 
 class EventStream(Response):
-    """A response whose body is the events of an iterator, then ``[DONE]``.
+    """A response whose body is the events of a generator, then ``[DONE]``. However it ends, the
+    generator is closed.
 
     With ``is_named`` every record has an ``event:`` line, the closing one and an error's included
     (runs); without it records are data-only (chat completions).
     """
 
     def __init__(
-        self, events: AsyncIterator[ServerSentEvent], *, is_named: bool, keepalive_seconds: float
+        self,
+        events: AsyncGenerator[ServerSentEvent, None],
+        *,
+        is_named: bool,
+        keepalive_seconds: float,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -65,7 +72,7 @@ class EventStream(Response):
         body = _Body(send)
         writing = asyncio.create_task(self._write(body, scope))
         beating = asyncio.create_task(_keep_alive(body, self._keepalive_seconds))
-        leaving = asyncio.create_task(_wait_for_disconnect(receive))
+        leaving = asyncio.create_task(wait_for_disconnect(receive))
         tasks = (writing, beating, leaving)
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -79,8 +86,9 @@ class EventStream(Response):
     async def _write(self, body: _Body, scope: Scope) -> None:
         """All events in order, in one task: iterators may hold locks and timeouts across items."""
         try:
-            async for event in self._events:
-                await body.write(event.encode())
+            async with aclosing(self._events):
+                async for event in self._events:
+                    await body.write(event.encode())
             await body.write(self._record("done", "[DONE]"))
         except OSError:
             return  # The peer closed while we wrote: its stream is over, nothing else is.
@@ -126,8 +134,3 @@ async def _keep_alive(body: _Body, seconds: float) -> None:
             await body.write(KEEP_ALIVE)
             silence = 0.0
         await asyncio.sleep(seconds - silence)
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

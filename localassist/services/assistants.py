@@ -88,7 +88,9 @@ class Assistants:
             fields["response_format"] = (
                 value if value is None or isinstance(value, str) else value.dump()
             )
-            check_response_format(fields["response_format"], self._models.validate)
+            await asyncio.to_thread(
+                check_response_format, fields["response_format"], self._models.validate
+            )
         if "metadata" in given:
             fields["metadata"] = body.metadata
         if "file_ids" in given:
@@ -105,4 +107,7 @@ class Assistants:
         """Check what the body refers to, and put its tool resources among the fields."""
         check_files(session, project, body.file_ids, "file_ids")
         if "tool_resources" in body.model_fields_set:
-            fields["tool_resources"] = checked_resources(session, project, body.tool_resources)
+            given = body.tool_resources
+            fields["tool_resources"] = (
+                None if given is None else checked_resources(session, project, given)
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -52,14 +52,17 @@ class _Answer:
     """A completion in the making."""
 
     model: str
+    includes_usage: bool = False
     id: str = field(default_factory=lambda: ids.new_id("chat_completion"))
     created: int = field(default_factory=clock.now)
 
     def chunk(self, delta: ChatDelta, finish: FinishReason | None = None) -> ChatCompletionChunk:
         choice = ChunkChoice(delta=delta, finish_reason=finish)
-        return ChatCompletionChunk(
+        chunk = ChatCompletionChunk(
             id=self.id, created=self.created, model=self.model, choices=[choice]
         )
+        # A stream that will end with the usage says null until then.
+        return chunk.model_copy(update={"usage": None}) if self.includes_usage else chunk
 
     def usage_chunk(self, usage: CompletionUsage) -> ChatCompletionChunk:
         return ChatCompletionChunk(
@@ -102,9 +105,9 @@ class Chat:
 
     async def stream(
         self, project: str, body: ChatCompletionCreate
-    ) -> AsyncIterator[ChatCompletionChunk]:
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
         """The answer in chunks. Nothing is yielded before the request is known to be sound."""
-        answer = _Answer(body.model)
+        answer = _Answer(body.model, body.includes_usage)
         is_begun = False
         async with aclosing(self._turn(body)) as turn:
             async for item in turn:

@@ -31,7 +31,7 @@ class Embeddings:
             message = f"This model makes vectors of {embedder.dimensions} dimensions only."
             raise UnsupportedParameter(message, param="dimensions")
         vectors = await embedder.embed(texts)
-        tokens = embedder.count_tokens(texts)
+        tokens = await embedder.count_tokens(texts)
         return EmbeddingList(
             model=body.model,
             data=[

@@ -55,8 +55,10 @@ class Files:
         return (await self._database.read(lambda session: files.get(session, project, file_id)))[0]
 
     async def open(self, project: str, file_id: str) -> tuple[File, AsyncIterator[bytes]]:
-        """The file and its bytes. Raises ResourceNotFound; reading may raise StorageCorrupt."""
+        """The file and its bytes. Raises ResourceNotFound, and StorageCorrupt when the content is
+        missing or has another size."""
         file, blob = await self._database.read(lambda session: files.get(session, project, file_id))
+        await asyncio.to_thread(self._blobs.check, blob)
         return file, self._blobs.open(blob)
 
     async def delete(self, project: str, file_id: str) -> Deleted:

@@ -87,7 +87,8 @@ class Models:
         status 400 and the hosted wording."""
         manifest = await asyncio.to_thread(self._catalog.find, name)
         if manifest is None:
-            known = ", ".join(m.id for m in self._catalog.list() if m.kind == "chat")
+            found = await asyncio.to_thread(self._catalog.list)
+            known = ", ".join(m.id for m in found if m.kind == "chat")
             raise InvalidRequest(
                 f"The requested model '{name}' does not exist. Available models: {known}.",
                 param="model",

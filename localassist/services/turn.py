@@ -7,6 +7,7 @@ an answer is written freely. Knows nothing of threads, storage or the wire.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -99,7 +100,9 @@ async def take_turn(
     Raises what building the prompt and generating raise: PromptRejected, ContextLengthExceeded,
     GrammarRejected, GenerationFailed.
     """
-    request = replace(request, tools=check_tools(request.tools, validate))
+    # Grammars take a while to check and long conversations to tokenize: not on the event loop.
+    tools = await asyncio.to_thread(check_tools, request.tools, validate)
+    request = replace(request, tools=tools)
     if model.guided is not None and request.tools and not request.continued:
         plan = await model.guided.plan(
             request.messages, request.tools, request.choice, request.parallel
@@ -140,8 +143,8 @@ async def _plain(
     model: ChatModel, request: TurnRequest, validate: Validate, spent: Usage
 ) -> AsyncGenerator[TurnItem, None]:
     """An answer without calls, token for token."""
-    prompt = model.prompts.build(request.messages)
-    constraint = response_constraint(request.response_format, validate)
+    prompt = await asyncio.to_thread(model.prompts.build, request.messages)
+    constraint = await asyncio.to_thread(response_constraint, request.response_format, validate)
     said: list[str] = []
     tokens: list[int] = list(request.continued)
     async with aclosing(_generate(model, prompt.token_ids, request, constraint)) as pieces:
@@ -159,12 +162,10 @@ async def _native(
     model: ChatModel, request: TurnRequest, validate: Validate
 ) -> AsyncGenerator[TurnItem, None]:
     """An answer in which the model may write calls itself, under one grammar."""
-    prompt = model.prompts.build(request.messages, request.tools)
+    prompt = await asyncio.to_thread(model.prompts.build, request.messages, request.tools)
+    answer = await asyncio.to_thread(answer_rule, request.response_format, validate)
     constraint = model.tool_format.constraint(
-        request.tools,
-        request.choice,
-        parallel=request.parallel,
-        answer=answer_rule(request.response_format, validate),
+        request.tools, request.choice, parallel=request.parallel, answer=answer
     )
     reader = _CallReader(model, request)
     async with aclosing(_generate(model, prompt.token_ids, request, constraint)) as pieces:

@@ -33,7 +33,8 @@ def get(session: Session, project: str, assistant_id: str) -> Assistant:
 
 
 def update(session: Session, project: str, assistant_id: str, fields: dict[str, Any]) -> Assistant:
-    """Change the given fields; metadata is merged, everything else replaced."""
+    """Change the given fields; metadata is merged, tool resources are replaced key by key (None
+    clears them), everything else is replaced."""
     row = _row(session, project, assistant_id)
     _assign(row, fields)
     session.flush()
@@ -46,8 +47,9 @@ def delete(session: Session, project: str, assistant_id: str) -> None:
 
 
 def list_page(session: Session, project: str, query: ListQuery) -> Page[Assistant]:
-    scope = [AssistantRow.project_id == project]
-    return page(session, AssistantRow, scope, query, _to_wire, parent_id=None, missing=MISSING)
+    return page(
+        session, AssistantRow, project, [], query, _to_wire, parent_id=None, missing=MISSING
+    )
 
 
 def _row(session: Session, project: str, assistant_id: str) -> AssistantRow:
@@ -65,6 +67,8 @@ def _assign(row: AssistantRow, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if name == "metadata":
             row.metadata_ = merge_metadata(row.metadata_ or {}, value)
+        elif name == "tool_resources":
+            row.tool_resources = {} if value is None else {**(row.tool_resources or {}), **value}
         else:
             setattr(row, name, value)
 

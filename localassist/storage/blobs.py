@@ -76,20 +76,21 @@ class BlobStore:
         finally:
             temporary.unlink(missing_ok=True)
 
-    async def open(self, blob: Blob) -> AsyncIterator[bytes]:
-        """Stream a blob's bytes. Raises StorageCorrupt when it is missing or has another size."""
-        path = self.path(blob.sha256)
+    def check(self, blob: Blob) -> None:
+        """Raise StorageCorrupt when the blob is missing or has another size."""
         try:
-            file = path.open("rb")
+            size_bytes = self.path(blob.sha256).stat().st_size
         except FileNotFoundError as error:
             raise StorageCorrupt(
                 f"The content {blob.sha256[:12]} is missing from the data folder."
             ) from error
-        with file:
-            if os.fstat(file.fileno()).st_size != blob.size_bytes:
-                raise StorageCorrupt(
-                    f"The content {blob.sha256[:12]} does not have its recorded size."
-                )
+        if size_bytes != blob.size_bytes:
+            raise StorageCorrupt(f"The content {blob.sha256[:12]} does not have its recorded size.")
+
+    async def open(self, blob: Blob) -> AsyncIterator[bytes]:
+        """Stream a blob's bytes. Raises StorageCorrupt as ``check`` does."""
+        self.check(blob)
+        with self.path(blob.sha256).open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
                 yield chunk
 

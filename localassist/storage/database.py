@@ -24,7 +24,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
-from localassist.errors import ConfigError, StorageCorrupt, StorageUnavailable
+from localassist.errors import ConfigError, ShuttingDown, StorageCorrupt, StorageUnavailable
 from localassist.storage.config import StorageSettings
 
 __all__ = ["Database", "Session"]
@@ -48,6 +48,7 @@ class Database:
         self._read_engine = _engine(url, settings, writes=False)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="storage-write")
         self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="storage-read")
+        self._is_closed = False
 
     @classmethod
     def open(cls, home: Path, settings: StorageSettings) -> Database:
@@ -84,7 +85,7 @@ class Database:
 
     async def read(self, transaction: Transaction[T]) -> T:
         """Run ``transaction`` on a consistent snapshot; what it changes is rolled back."""
-        return await _in_thread(self._readers, self._read_engine, transaction, commit=False)
+        return await self._in_thread(self._readers, self._read_engine, transaction, commit=False)
 
     async def write(self, transaction: Transaction[T], *, durable: bool = True) -> T:
         """Run ``transaction`` alone among this process's writers and commit it.
@@ -93,11 +94,21 @@ class Database:
         not a power cut); when it raises, nothing was changed.
         """
         engine = self._write_engine if durable else self._progress_engine
-        return await _in_thread(self._writer, engine, transaction, commit=True)
+        return await self._in_thread(self._writer, engine, transaction, commit=True)
 
     async def close(self) -> None:
-        """Finish what is running and disconnect."""
+        """Finish what is running and disconnect; whoever comes later is told ShuttingDown."""
+        self._is_closed = True
         await asyncio.to_thread(self._dispose)
+
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, engine: Engine, transaction: Transaction[T], *, commit: bool
+    ) -> T:
+        if self._is_closed:
+            raise ShuttingDown("The service is closing.")
+        return await asyncio.get_running_loop().run_in_executor(
+            pool, _transact, engine, transaction, commit
+        )
 
     def _dispose(self) -> None:
         self._writer.shutdown()
@@ -123,14 +134,6 @@ class Database:
                 ) from error
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-
-
-async def _in_thread(
-    pool: ThreadPoolExecutor, engine: Engine, transaction: Transaction[T], *, commit: bool
-) -> T:
-    return await asyncio.get_running_loop().run_in_executor(
-        pool, _transact, engine, transaction, commit
-    )
 
 
 def _transact(engine: Engine, transaction: Transaction[T], commit: bool) -> T:

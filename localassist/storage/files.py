@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import exists, select
+from typing import Any, TypeVar
+
+from sqlalchemy import String, cast, exists, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from localassist import clock, ids
 from localassist.errors import ResourceNotFound
@@ -11,7 +14,9 @@ from localassist.schemas.files import File
 from localassist.storage.blobs import Blob
 from localassist.storage.database import Session
 from localassist.storage.pagination import bury, page
-from localassist.storage.tables import FileRow
+from localassist.storage.tables import AssistantRow, FileRow, ThreadRow
+
+Holder = TypeVar("Holder", AssistantRow, ThreadRow)
 
 MISSING = "No such File object: {id}"
 
@@ -51,6 +56,7 @@ def delete(session: Session, project: str, file_id: str) -> str | None:
     """Raises ResourceNotFound. Returns the SHA-256 of a content that no file names any more."""
     row = _row(session, project, file_id)
     bury(session, row, parent_id=None)
+    _unlink(session, file_id)
     return None if is_recorded(session, row.sha256) else row.sha256
 
 
@@ -59,7 +65,32 @@ def delete_expired(session: Session) -> int:
     rows = list(session.scalars(select(FileRow).where(FileRow.expires_at <= clock.now())))
     for row in rows:
         bury(session, row, parent_id=None)
+        _unlink(session, row.id)
     return len(rows)
+
+
+def _unlink(session: Session, file_id: str) -> None:
+    """Take the file out of the lists of assistants and threads."""
+    for assistant in _mentioning(session, AssistantRow, AssistantRow.tool_resources, file_id):
+        assistant.tool_resources = _without(assistant.tool_resources, file_id)
+    for assistant in _mentioning(session, AssistantRow, AssistantRow.file_ids, file_id):
+        assistant.file_ids = [other for other in assistant.file_ids if other != file_id]
+    for thread in _mentioning(session, ThreadRow, ThreadRow.tool_resources, file_id):
+        thread.tool_resources = _without(thread.tool_resources, file_id)
+
+
+def _mentioning(
+    session: Session, table: type[Holder], column: InstrumentedAttribute[Any], file_id: str
+) -> list[Holder]:
+    """Rows whose JSON column has the id in it. File ids are random: only the file's own project
+    can know it."""
+    return list(session.scalars(select(table).where(cast(column, String).contains(file_id))))
+
+
+def _without(resources: dict[str, Any], file_id: str) -> dict[str, Any]:
+    code = resources["code_interpreter"]
+    kept = [other for other in code["file_ids"] if other != file_id]
+    return {**resources, "code_interpreter": {**code, "file_ids": kept}}
 
 
 def is_recorded(session: Session, sha256: str) -> bool:
@@ -68,10 +99,8 @@ def is_recorded(session: Session, sha256: str) -> bool:
 
 
 def list_page(session: Session, project: str, query: ListQuery, purpose: str | None) -> Page[File]:
-    scope = [FileRow.project_id == project]
-    if purpose is not None:
-        scope.append(FileRow.purpose == purpose)
-    return page(session, FileRow, scope, query, to_wire, parent_id=None, missing=MISSING)
+    wanted = [] if purpose is None else [FileRow.purpose == purpose]
+    return page(session, FileRow, project, wanted, query, to_wire, parent_id=None, missing=MISSING)
 
 
 def _row(session: Session, project: str, file_id: str) -> FileRow:

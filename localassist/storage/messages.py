@@ -62,10 +62,12 @@ def delete(session: Session, project: str, thread_id: str, message_id: str) -> N
 def list_page(
     session: Session, project: str, thread_id: str, query: ListQuery, run_id: str | None
 ) -> Page[Message]:
-    scope = [MessageRow.project_id == project, MessageRow.thread_id == thread_id]
+    wanted = [MessageRow.thread_id == thread_id]
     if run_id is not None:
-        scope.append(MessageRow.run_id == run_id)
-    return page(session, MessageRow, scope, query, to_wire, parent_id=thread_id, missing=MISSING)
+        wanted.append(MessageRow.run_id == run_id)
+    return page(
+        session, MessageRow, project, wanted, query, to_wire, parent_id=thread_id, missing=MISSING
+    )
 
 
 def find(session: Session, message_id: str) -> MessageRow | None:

@@ -6,7 +6,7 @@ one that was never issued is 404 (contract: endpoints.md, section 1.4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, select, tuple_
@@ -23,18 +23,21 @@ Wire = TypeVar("Wire", bound=WireModel)
 def page(
     session: Session,
     table: type[Row],
-    scope: list[ColumnElement[bool]],
+    project: str,
+    conditions: Sequence[ColumnElement[bool]],
     query: ListQuery,
     to_wire: Callable[[Row], Wire],
     *,
     parent_id: str | None,
     missing: str,
 ) -> Page[Wire]:
-    """One page of ``table`` within ``scope``, in the query's order.
+    """One page of the project's objects in ``table`` that meet ``conditions``, in the query's
+    order.
 
     ``parent_id`` is the thread or run the list belongs to (a cursor of another parent is not
     found), ``missing`` the not-found wording with ``{id}`` in it.
     """
+    scope = (table.project_id == project, *conditions)
     key = tuple_(table.created_at, table.seq)
     newest_first = query.order == "desc"
     statement = select(table).where(*scope)
@@ -42,7 +45,7 @@ def page(
     def position(cursor: str) -> tuple[int, int]:
         found = session.execute(
             select(table.created_at, table.seq).where(table.id == cursor, *scope)
-        ).first() or _tombstone(session, cursor, parent_id)
+        ).first() or _tombstone(session, project, cursor, parent_id)
         if found is None:
             raise ResourceNotFound(missing.format(id=cursor))
         return found[0], found[1]
@@ -80,8 +83,10 @@ def bury(session: Session, row: ObjectRow, *, parent_id: str | None) -> None:
     session.execute(delete(type(row)).where(type(row).seq == row.seq))
 
 
-def _tombstone(session: Session, cursor: str, parent_id: str | None) -> tuple[int, int] | None:
+def _tombstone(
+    session: Session, project: str, cursor: str, parent_id: str | None
+) -> tuple[int, int] | None:
     found = session.get(TombstoneRow, cursor)
-    if found is None or found.parent_id != parent_id:
+    if found is None or (found.project_id, found.parent_id) != (project, parent_id):
         return None
     return found.created_at, found.seq

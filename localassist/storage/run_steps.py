@@ -72,11 +72,11 @@ def get(session: Session, run: RunRow, step_id: str) -> RunStep:
 
 
 def list_page(session: Session, run: RunRow, query: ListQuery) -> Page[RunStep]:
-    scope = [RunStepRow.run_id == run.id]
     return page(
         session,
         RunStepRow,
-        scope,
+        run.project_id,
+        [RunStepRow.run_id == run.id],
         query,
         lambda found: to_wire(found, run.expires_at),
         parent_id=run.id,

@@ -5,9 +5,10 @@ Only ``runs.recorder`` changes a run's status; this module stores and finds.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 
 from localassist import clock, ids
 from localassist.errors import LeaseLost, ResourceNotFound
@@ -44,21 +45,18 @@ def insert(session: Session, project: str, thread_id: str, fields: dict[str, Any
     return row
 
 
-def row(session: Session, project: str, thread_id: str, run_id: str) -> RunRow:
-    """Raises ResourceNotFound, also for a run of another thread."""
-    found = session.scalar(
-        select(RunRow)
-        .where(RunRow.id == run_id, RunRow.thread_id == thread_id, RunRow.project_id == project)
-        .with_for_update()
+def row(
+    session: Session, project: str, thread_id: str, run_id: str, *, for_update: bool = False
+) -> RunRow:
+    """Raises ResourceNotFound, also for a run of another thread. ``for_update`` holds the row for
+    the rest of the transaction, where the database locks rows at all."""
+    statement = select(RunRow).where(
+        RunRow.id == run_id, RunRow.thread_id == thread_id, RunRow.project_id == project
     )
+    found = session.scalar(statement.with_for_update() if for_update else statement)
     if found is None:
         raise ResourceNotFound(MISSING.format(id=run_id))
     return found
-
-
-def by_id(session: Session, run_id: str) -> RunRow:
-    """A run that is known to exist."""
-    return session.scalars(select(RunRow).where(RunRow.id == run_id)).one()
 
 
 def owned_row(session: Session, run_id: str, owner: str) -> RunRow:
@@ -80,23 +78,36 @@ def update_metadata(
     session: Session, project: str, thread_id: str, run_id: str, metadata: dict[str, str] | None
 ) -> Run:
     """Merge ``metadata`` in any state of the run."""
-    found = row(session, project, thread_id, run_id)
+    found = row(session, project, thread_id, run_id, for_update=True)
     found.metadata_ = merge_metadata(found.metadata_, metadata)
     session.flush()
     return to_wire(found)
 
 
 def list_page(session: Session, project: str, thread_id: str, query: ListQuery) -> Page[Run]:
-    scope = [RunRow.project_id == project, RunRow.thread_id == thread_id]
-    return page(session, RunRow, scope, query, to_wire, parent_id=thread_id, missing=MISSING)
+    wanted = [RunRow.thread_id == thread_id]
+    return page(
+        session, RunRow, project, wanted, query, to_wire, parent_id=thread_id, missing=MISSING
+    )
 
 
-def claim(session: Session, owner: str, *, now: float, until: float, limit: int) -> list[RunRow]:
-    """Take the lease of up to ``limit`` runs that wait or whose worker is gone, oldest first."""
+def claim(
+    session: Session,
+    owner: str,
+    *,
+    now: float,
+    until: float,
+    limit: int,
+    besides: Collection[str] = (),
+) -> list[RunRow]:
+    """Take the lease of up to ``limit`` runs that wait or whose worker is gone, oldest first.
+
+    ``besides`` are runs that the owner is still working on, whatever their leases say.
+    """
     rows = list(
         session.scalars(
             select(RunRow)
-            .where(*_claimable(now))
+            .where(*_claimable(now, besides))
             .order_by(RunRow.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -108,14 +119,15 @@ def claim(session: Session, owner: str, *, now: float, until: float, limit: int)
     return rows
 
 
-def has_claimable(session: Session, now: float) -> bool:
+def has_claimable(session: Session, now: float, besides: Collection[str] = ()) -> bool:
     """Whether ``claim`` would find anything; needs no lock."""
-    return bool(session.scalar(select(exists().where(*_claimable(now)))))
+    return bool(session.scalar(select(exists().where(*_claimable(now, besides)))))
 
 
-def _claimable(now: float) -> tuple[ColumnElement[bool], ...]:
+def _claimable(now: float, besides: Collection[str]) -> tuple[ColumnElement[bool], ...]:
     return (
         RunRow.status.in_(CLAIMABLE_STATUSES),
+        RunRow.id.not_in(besides),
         or_(RunRow.lease_owner.is_(None), RunRow.lease_expires_at < now),
     )
 
@@ -136,6 +148,12 @@ def release(session: Session, owner: str, run_ids: list[str]) -> None:
         .where(RunRow.lease_owner == owner, RunRow.id.in_(run_ids))
         .values(lease_owner=None, lease_expires_at=None, interruptions=-1)
     )
+
+
+def waiting(session: Session) -> int:
+    """How many runs no worker has taken up yet."""
+    count = select(func.count()).select_from(RunRow).where(RunRow.status == "queued")
+    return session.scalar(count) or 0
 
 
 def lease_owners(session: Session) -> list[str]:
@@ -159,9 +177,7 @@ def expired(session: Session, now: int) -> list[RunRow]:
     """Runs that waited for tool outputs beyond their ``expires_at``."""
     return list(
         session.scalars(
-            select(RunRow)
-            .where(RunRow.status == "requires_action", RunRow.expires_at <= now)
-            .with_for_update(skip_locked=True)
+            select(RunRow).where(RunRow.status == "requires_action", RunRow.expires_at <= now)
         )
     )
 

@@ -11,7 +11,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from localassist.client.bridge import LoopThread
-from localassist.client.transport import AsyncInProcessTransport, InProcessTransport, http
+from localassist.client.transport import (
+    AsyncInProcessTransport,
+    InProcessTransport,
+    _Exchange,
+    http,
+)
 
 URL = "http://localassist"
 
@@ -186,3 +191,21 @@ async def test_the_async_transport_streams_across_loops(
             await client.get("/sleep", timeout=0.05)
         trickle.may_send.release(20)
         assert await asyncio.to_thread(trickle.left.wait, 5)
+
+
+async def test_closing_a_response_ends_a_wait_for_its_next_chunk() -> None:
+    async def silent(scope, receive, send):  # type: ignore[no-untyped-def]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        await receive()
+
+    exchange = _Exchange(silent, http.Request("GET", URL), _nothing)
+    await exchange.start()
+    reading = asyncio.create_task(exchange.next_chunk())
+    await asyncio.sleep(0.01)
+    await exchange.close()
+    assert await asyncio.wait_for(reading, 5) is None
+
+
+async def _nothing() -> None:
+    return None

@@ -31,7 +31,7 @@ async def test_the_embedded_model_tells_meanings_apart(tmp_path: Path) -> None:
     assert embedder.dimensions == len(weather) == 384
     assert math.isclose(cosine(weather, weather), 1.0, abs_tol=1e-5)
     assert cosine(weather, rain) > 0.4 > cosine(weather, factorial)
-    assert embedder.count_tokens(["Hello world"]) == 4  # two words, begin and end
+    assert await embedder.count_tokens(["Hello world"]) == 4  # two words, begin and end
     embedder.close()
 
 

@@ -8,7 +8,12 @@ import json
 import pytest
 
 from localassist.engine import ScriptedEngine
-from localassist.errors import GenerationFailed, InvalidRequest, ResourceNotFound
+from localassist.errors import (
+    GenerationFailed,
+    InvalidRequest,
+    RateLimited,
+    ResourceNotFound,
+)
 from localassist.schemas.runs import SubmitToolOutputs
 from tests.runs.conftest import WEATHER, OpenRuntime, P, Talk, begin, names
 
@@ -329,3 +334,29 @@ async def test_a_message_deleted_while_it_is_written_stays_deleted(
         await talk.events(run)
         assert (await talk.look(run)).status == "completed"
         assert await talk.texts() == [("user", "Hello?")]
+
+
+async def test_a_call_cut_off_by_the_budget_counts_its_tokens(open_scripted: OpenRuntime) -> None:
+    call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "' + "P" * 500
+    async with open_scripted(ScriptedEngine(call, model_id="scripted")) as runtime:
+        talk = await begin(runtime, tools=[WEATHER])
+        run = await talk.finish(max_completion_tokens=300)
+        assert run.incomplete_details is not None and run.usage is not None
+        assert run.incomplete_details.reason == "max_completion_tokens"
+        assert run.usage.completion_tokens == 300
+
+
+async def test_too_many_waiting_runs_are_refused(open_scripted: OpenRuntime) -> None:
+    engine = ScriptedEngine(model_id="scripted", default_reply="x" * 4000, delay_seconds=0.01)
+    settings = {"poll_seconds": 0.05, "concurrency": 1, "max_queued": 2}
+    async with open_scripted(engine, runs=settings) as runtime:
+        talks = [await begin(runtime) for _ in range(4)]
+        first = await talks[0].start()
+        async for event in runtime.runs.events(P, talks[0].thread_id, first.id):
+            if event.name == "thread.run.in_progress":
+                break
+        for talk in talks[1:3]:
+            await talk.start()
+        with pytest.raises(RateLimited, match="2 are waiting"):
+            await talks[3].start()
+        assert (await talks[3].texts()) == [("user", "Hello?")]

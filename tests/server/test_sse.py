@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,13 +13,13 @@ from tests.server.asgi import request
 
 
 def app_for(
-    events: AsyncIterator[ServerSentEvent], *, is_named: bool = True, keepalive: float = 60.0
+    events: AsyncGenerator[ServerSentEvent, None], *, is_named: bool = True, keepalive: float = 60.0
 ) -> ASGIApp:
     stream = EventStream(events, is_named=is_named, keepalive_seconds=keepalive)
     return RequestContext(ErrorBoundary(stream))
 
 
-async def two_events() -> AsyncIterator[ServerSentEvent]:
+async def two_events() -> AsyncGenerator[ServerSentEvent, None]:
     yield ServerSentEvent('{"n":1}', "first")
     yield ServerSentEvent('{"n":2}', "second", "7")
 
@@ -52,7 +52,7 @@ async def test_a_named_stream_ends_with_done() -> None:
 
 
 async def test_a_data_only_stream_has_no_event_lines() -> None:
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         yield ServerSentEvent("{}")
 
     answer = await request(app_for(events(), is_named=False), "GET", "/")
@@ -60,7 +60,7 @@ async def test_a_data_only_stream_has_no_event_lines() -> None:
 
 
 async def test_silence_is_filled_with_comments_and_events_come_through() -> None:
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         await asyncio.sleep(0.12)
         yield ServerSentEvent("1", "x")
         await asyncio.sleep(0.12)
@@ -74,7 +74,7 @@ async def test_silence_is_filled_with_comments_and_events_come_through() -> None
 
 
 async def test_a_failure_before_the_first_event_is_an_ordinary_error() -> None:
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         raise InvalidRequest("no", param="p")
         yield ServerSentEvent("never")
 
@@ -87,7 +87,7 @@ async def test_a_failure_before_the_first_event_is_an_ordinary_error() -> None:
     ("is_named", "start"), [(True, b"event: error\ndata: "), (False, b"data: ")]
 )
 async def test_a_failure_later_is_an_error_event_and_the_end(is_named: bool, start: bytes) -> None:
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         yield ServerSentEvent("{}")
         raise GenerationFailed("The engine broke.")
 
@@ -106,7 +106,7 @@ async def test_a_failure_later_is_an_error_event_and_the_end(is_named: bool, sta
 
 
 async def test_a_bug_in_the_middle_gives_nothing_away(caplog: pytest.LogCaptureFixture) -> None:
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         yield ServerSentEvent("{}")
         raise RuntimeError("secret")
 
@@ -120,7 +120,7 @@ async def test_a_client_that_leaves_ends_its_stream_at_once() -> None:
     gone = asyncio.Event()
     is_closed = False
 
-    async def events() -> AsyncIterator[ServerSentEvent]:
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
         nonlocal is_closed
         try:
             yield ServerSentEvent("1")
@@ -169,3 +169,33 @@ async def test_a_closed_socket_is_the_end_and_no_error(caplog: pytest.LogCapture
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "state": {}}
     await call(scope, receive, send)
     assert not caplog.records
+
+
+async def test_a_reader_that_leaves_closes_what_it_read() -> None:
+    """At once, wherever the stream stands: also while a record is being sent."""
+    closed: list[bool] = []
+    gone, sending = asyncio.Event(), asyncio.Event()
+
+    async def events() -> AsyncGenerator[ServerSentEvent, None]:
+        try:
+            while True:
+                yield ServerSentEvent("{}")
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            sending.set()
+            await asyncio.sleep(60)
+
+    stream = EventStream(events(), is_named=True, keepalive_seconds=60)
+    serving = asyncio.create_task(stream({"type": "http"}, receive, send))
+    await asyncio.wait_for(sending.wait(), 5)
+    gone.set()
+    await asyncio.wait_for(serving, 5)
+    assert closed == [True]

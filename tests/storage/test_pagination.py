@@ -107,3 +107,12 @@ async def test_an_empty_list_has_no_ids(database: Database) -> None:
         "last_id": None,
         "has_more": False,
     }
+
+
+async def test_a_deleted_object_of_another_project_is_no_cursor(database: Database) -> None:
+    [gone] = await create(database, 1)
+    await database.write(lambda session: assistants.delete(session, P, gone))
+    with pytest.raises(ResourceNotFound):
+        await database.read(
+            lambda session: assistants.list_page(session, "proj_other", query(after=gone))
+        )

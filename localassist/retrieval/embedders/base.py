@@ -18,7 +18,7 @@ class Embedder(Protocol):
         """One vector of length 1 per text, in order. Text beyond the model's window is not seen."""
         ...
 
-    def count_tokens(self, texts: Sequence[str]) -> int:
+    async def count_tokens(self, texts: Sequence[str]) -> int:
         """Tokens the model reads for these texts, its own special tokens included."""
         ...
 

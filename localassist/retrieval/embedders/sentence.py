@@ -39,8 +39,13 @@ class SentenceEmbedder:
             self._thread, self._encode, list(texts)
         )
 
-    def count_tokens(self, texts: Sequence[str]) -> int:
-        encoded = self._model.tokenizer(list(texts), truncation=True)
+    async def count_tokens(self, texts: Sequence[str]) -> int:
+        # On the model's thread: its tokenizer must not be used by two at once.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._count, list(texts))
+
+    def _count(self, texts: list[str]) -> int:
+        encoded = self._model.tokenizer(texts, truncation=True)
         return sum(len(ids) for ids in encoded["input_ids"])
 
     def close(self) -> None:

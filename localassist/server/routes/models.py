@@ -20,7 +20,7 @@ async def retrieve(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     raise PermissionDenied(
-        "Models cannot be deleted over the API. Run `localassist models rm` on the server.",
+        "Models cannot be deleted over the API. Run `localassist models remove` on the server.",
         param="model",
     )
 

@@ -1,0 +1,149 @@
+"""Changes of a run inside a transaction: rows and the events that tell of them, together.
+
+``writer`` and ``recorder`` make their transactions of these. Each function that appends events
+returns them, numbered, for publishing after the commit. Knows nothing of leases or of callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from localassist import clock
+from localassist.core import GeneratedText, ToolCall, Usage
+from localassist.errors import InvalidRequest
+from localassist.runs import state
+from localassist.schemas import events as wire
+from localassist.schemas.events import RunEvent
+from localassist.schemas.runs import RunUsage
+from localassist.storage import items, messages, run_events, run_steps, runs
+from localassist.storage.database import Session
+from localassist.storage.run_events import NewEvent
+from localassist.storage.tables import RunRow, RunStepRow
+
+INTERRUPTED = {
+    "code": "server_error",
+    "message": "The process was interrupted; the step is made again.",
+}
+
+
+def change_status(session: Session, row: RunRow, status: str) -> list[RunEvent]:
+    """Change the run's status, if the table allows it, and append the event that says so."""
+    state.check(row.status, status)
+    row.status = status
+    data = runs.to_wire(row).dump()
+    events = run_events.append(session, row, [NewEvent(f"thread.run.{status}", data)])
+    session.flush()
+    return events
+
+
+def start_run(session: Session, row: RunRow) -> list[RunEvent]:
+    """queued → in_progress."""
+    row.started_at = clock.now()
+    return change_status(session, row, "in_progress")
+
+
+def end_run(session: Session, row: RunRow, status: str) -> list[RunEvent]:
+    """Close the open message and step, sum up the usage, and end the run with ``status``."""
+    events: list[RunEvent] = []
+    for step in run_steps.open_steps(session, row.id):
+        if step.type == "message_creation":
+            message_id = step.step_details["message_creation"]["message_id"]
+            text, token_ids = run_events.streamed_text(session, row.id, message_id)
+            said = GeneratedText(text, token_ids, row.model_id or "")
+            reason = state.MESSAGE_INCOMPLETE_REASON[status]
+            events += close_message(session, row, message_id, said, reason)
+        if status == "failed":
+            # Steps know fewer error codes than runs.
+            step.last_error = {**(row.last_error or INTERRUPTED), "code": "server_error"}
+        events += end_step(session, row, step, state.STEP_END[status])
+    at = clock.now()
+    if status in ("completed", "failed", "cancelled"):
+        setattr(row, f"{status}_at", at)
+    row.ended_at = at
+    row.required_action = None
+    row.expires_at = row.expires_at if status == "expired" else None
+    row.lease_owner = row.lease_expires_at = None
+    row.usage = _sum_usage(run_steps.of_run(session, row.id))
+    return [*events, *change_status(session, row, status)]
+
+
+def _sum_usage(steps: Sequence[RunStepRow]) -> dict[str, Any]:
+    total = Usage()
+    for step in steps:
+        if step.usage is not None:
+            total += Usage(
+                step.usage["prompt_tokens"],
+                step.usage["completion_tokens"],
+                step.usage["prompt_token_details"]["cached_tokens"],
+            )
+    return RunUsage.of(total).dump()
+
+
+def close_message(
+    session: Session, row: RunRow, message_id: str, said: GeneratedText, reason: str | None
+) -> list[RunEvent]:
+    """End a message; empty when the client has deleted it in the meantime."""
+    message = messages.find(session, message_id)
+    if message is None:
+        return []
+    if said.text:
+        message.content = [{"type": "text", "text": {"value": said.text, "annotations": []}}]
+        items.append(
+            session, row.thread_id, "message", run_id=row.id, message_id=message_id, generated=said
+        )
+    message.status = "completed" if reason is None else "incomplete"
+    message.incomplete_reason = reason
+    if reason is None:
+        message.completed_at = clock.now()
+    else:
+        message.incomplete_at = clock.now()
+    name = wire.MESSAGE_COMPLETED if reason is None else wire.MESSAGE_INCOMPLETE
+    return run_events.append(session, row, [NewEvent(name, messages.to_wire(message).dump())])
+
+
+def step_opened(row: RunRow, step: RunStepRow) -> list[NewEvent]:
+    opened = run_steps.to_wire(step, row.expires_at).dump()
+    return [NewEvent(wire.STEP_CREATED, opened), NewEvent(wire.STEP_IN_PROGRESS, opened)]
+
+
+def end_step(session: Session, row: RunRow, step: RunStepRow, status: str) -> list[RunEvent]:
+    step.status = status
+    setattr(step, f"{status}_at", clock.now())
+    data = run_steps.to_wire(step, row.expires_at).dump()
+    return run_events.append(session, row, [NewEvent(f"thread.run.step.{status}", data)])
+
+
+def check_outputs(row: RunRow, given: list[str]) -> None:
+    assert row.required_action is not None
+    wanted = [c["id"] for c in row.required_action["submit_tool_outputs"]["tool_calls"]]
+    if sorted(given) != sorted(wanted):
+        raise InvalidRequest(f"Expected tool outputs for call_ids {wanted}, got {given}")
+
+
+def store_outputs(session: Session, row: RunRow, outputs: dict[str, str]) -> list[RunEvent]:
+    events: list[RunEvent] = []
+    for step in run_steps.open_steps(session, row.id):
+        answered = []
+        for call in step.step_details["tool_calls"]:
+            function = {**call["function"], "output": outputs[call["id"]]}
+            answered.append({**call, "function": function})
+            items.append(
+                session,
+                row.thread_id,
+                "output",
+                run_id=row.id,
+                payload={
+                    "call_id": call["id"],
+                    "name": function["name"],
+                    "output": function["output"],
+                },
+            )
+        step.step_details = {"type": "tool_calls", "tool_calls": answered}
+        events += end_step(session, row, step, "completed")
+    return events
+
+
+def call_json(call: ToolCall, **more: Any) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments, **more}
+    return {"id": call.id, "type": "function", "function": function}

@@ -1,0 +1,163 @@
+"""The reference pages that are made from the code: settings and the command line.
+
+``python -m tests.docs_pages`` rewrites what follows the marker in each page; what stands before it
+is written by hand. ``test_docs`` fails while a page does not say what the code does. Lives beside
+the tests because nothing that is installed needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from typer.main import get_command
+
+from localassist.cli.main import app
+from localassist.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "localassist" / "docs"
+MARKER = "<!-- From here on made from the code: python -m tests.docs_pages -->\n"
+
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+_TYPES = {
+    bool: "true or false",
+    dict: "table",
+    float: "number",
+    int: "integer",
+    str: "text",
+    SecretStr: "secret text",
+}
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """Every section of the settings by its name in the file."""
+    fields = Settings.model_fields.items()
+    return {name: field.annotation for name, field in fields if name != "home"}  # type: ignore[misc]
+
+
+def variable(section: str, key: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{section}__{key}".upper()
+
+
+def configuration() -> str:
+    """All settings, a table for each section."""
+    parts = []
+    for name, model in sections().items():
+        rows = [_setting(name, key, field) for key, field in model.model_fields.items()]
+        head = ["| Setting | Value | Default | Environment variable |", "|---|---|---|---|"]
+        parts.append("\n".join([f"\n## [{name}]\n", *head, *rows]) + "\n")
+    return "".join(parts)
+
+
+def _setting(section: str, key: str, field: FieldInfo) -> str:
+    assert field.description is not None, f"{section}.{key} has no docstring"
+    default = field.get_default(call_default_factory=True)
+    shown = "unset" if default is None else f"`{_toml(default)}`"
+    bounds = [
+        f"{sign} {getattr(limit, name)}"
+        for limit in field.metadata
+        for name, sign in _BOUNDS.items()
+        if hasattr(limit, name)
+    ]
+    value = ", ".join([_kind(field.annotation), *bounds])
+    text = " ".join(field.description.replace("``", "`").split())
+    return f"| `{key}`<br>{text} | {value} | {shown} | `{variable(section, key)}` |"
+
+
+def _kind(annotation: Any) -> str:
+    """A type in the words of someone who writes TOML."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_kind(part) for part in arguments if part is not type(None))
+    if origin is tuple:
+        return f"list of {_kind(arguments[0])}"
+    return _TYPES[origin or annotation]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command with its full name, groups included."""
+    yield from _commands("localassist", get_command(app))
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for child, inner in getattr(command, "commands", {}).items():
+        yield from _commands(f"{name} {child}", inner)
+
+
+def options(command: Any) -> list[str]:
+    """The options of a command; every one has ``--help`` besides."""
+    return [name for parameter in command.params for name in parameter.opts if name[0] == "-"]
+
+
+def command_line() -> str:
+    """All commands with their arguments and options."""
+    return "".join(_command(name, command) for name, command in commands())
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [parameter for parameter in command.params if parameter.opts[0][0] != "-"]
+    chosen = [parameter for parameter in command.params if parameter not in arguments]
+    usage = [name, *(["[OPTIONS]"] if chosen else [])]
+    usage += [_optional(argument, _placeholder(argument)) for argument in arguments]
+    usage += ["COMMAND"] if hasattr(command, "commands") else []
+    text = f"\n## {name}\n\n{command.help}\n\n```\n{' '.join(usage)}\n```\n"
+    rows = [(_placeholder(argument), argument.help) for argument in arguments]
+    rows += [(_option(option), option.help) for option in chosen]
+    rows += [(child, inner.help) for child, inner in getattr(command, "commands", {}).items()]
+    if rows:
+        text += "\n| | |\n|---|---|\n"
+    return text + "".join(f"| `{name}` | {help_} |\n" for name, help_ in rows)
+
+
+def _option(option: Any) -> str:
+    names = ", ".join(option.opts)
+    return names if option.is_flag else f"{names} {_placeholder(option)}"
+
+
+def _placeholder(parameter: Any) -> str:
+    return str(parameter.name).upper()
+
+
+def _optional(parameter: Any, text: str) -> str:
+    return text if parameter.required else f"[{text}]"
+
+
+PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration, "cli.md": command_line}
+
+
+def split(page: str) -> tuple[str, str]:
+    """A page's hand-written and its made part."""
+    written, marker, made = (DOCS / page).read_text(encoding="utf-8").partition(MARKER)
+    assert marker, f"{page} has no marker"
+    return written, made
+
+
+def main() -> None:
+    for page, make in PAGES.items():
+        written, _ = split(page)
+        (DOCS / page).write_text(written + MARKER + make(), encoding="utf-8")
+        sys.stdout.write(f"{page}\n")
+
+
+if __name__ == "__main__":
+    main()

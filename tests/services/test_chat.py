@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localassist import load_settings
+from localassist.engine import ScriptedEngine
+from localassist.schemas.chat import ChatCompletionCreate
+from tests.server.serving import Stage, scripted
+
+
+@pytest.mark.parametrize("includes_usage", [False, True])
+async def test_every_chunk_has_a_usage_if_one_was_asked_for(
+    tmp_path: Path, includes_usage: bool
+) -> None:
+    stage = Stage()
+    stage.engine = ScriptedEngine(default_reply="Hello.")
+    body: dict[str, Any] = {
+        "model": "gpt-4o",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream_options": {"include_usage": includes_usage},
+    }
+    request = ChatCompletionCreate.model_validate(body)
+    async with scripted(stage)(load_settings(tmp_path)) as runtime:
+        stream = runtime.chat.stream(runtime.default_project, request)
+        chunks = [chunk.dump() async for chunk in stream]
+    usages = [chunk.get("usage", "absent") for chunk in chunks]
+    if includes_usage:
+        assert usages[:-1] == [None] * (len(chunks) - 1)
+        assert usages[-1]["completion_tokens"] == len("Hello.")
+    else:
+        assert set(usages) == {"absent"}

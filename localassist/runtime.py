@@ -99,8 +99,11 @@ async def open_runtime(
 
 def _engine_loader(catalog: Catalog, settings: Settings) -> Callable[[str], Engine]:
     def load(model_id: str) -> Engine:
-        path = catalog.locate(catalog.get(model_id))
-        return load_engine(path, model_id, settings.engine, settings.home / "cache")
+        manifest = catalog.get(model_id)
+        engine = settings.engine
+        if engine.context_tokens is None:
+            engine = engine.model_copy(update={"context_tokens": manifest.context_length})
+        return load_engine(catalog.locate(manifest), model_id, engine, settings.home / "cache")
 
     return load
 

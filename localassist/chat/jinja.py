@@ -1,17 +1,20 @@
 """Jinja for templates that come out of model files and may be hostile.
 
 The sandbox keeps a template away from Python's internals. On top of it this module bounds what a
-template may consume: wall-clock time (checked on every loop turn and call), the size of strings it
-builds, and the size of its output. Between two checks a template can still do one bounded
+template may consume: wall-clock time (checked on every loop turn, call and filter), the size of the
+strings it builds, one by one and together, and the size of its output. Filters and methods whose
+cost cannot be told in advance are left out. Between two checks a template can still do one bounded
 operation; it is a fence against bombs, not an exact meter. Knows nothing of roles or messages.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import wraps
 from typing import Any, NoReturn, cast
 
 from jinja2 import Template, TemplateError, nodes, pass_context
@@ -27,8 +30,17 @@ MAX_SOURCE_CHARACTERS = 256 * 1024
 MAX_OUTPUT_CHARACTERS = 8 * 1024 * 1024
 MAX_RENDER_SECONDS = 3.0
 
-_PADDING_METHODS = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format_map"})
-_PADDING_FILTERS = ("center", "indent", "wordwrap", "format")
+MAX_BUILT_CHARACTERS = 32 * MAX_OUTPUT_CHARACTERS
+
+_PADDING_METHODS = frozenset(
+    "center ljust rjust zfill expandtabs format format_map translate encode".split()
+)
+_FILTERS = (
+    "abs capitalize count d default dictsort e escape first float int items join last length list "
+    "lower map max min reject rejectattr replace reverse safe select selectattr sort string title "
+    "trim unique upper"
+).split()
+_GLOBALS = ("range", "dict", "cycler", "joiner", "namespace")
 _BOUNDED_OPERATORS = frozenset({"+", "*", "**", "%"})
 
 # What evaluating template code can raise besides Jinja's own errors.
@@ -42,12 +54,24 @@ RENDER_ERRORS = (
     RecursionError,
     MemoryError,
 )
+# And what compiling it can: the source becomes Python, which has limits of its own.
+COMPILE_ERRORS = (TemplateError, SyntaxError, ValueError, RecursionError, MemoryError)
 
-_deadline: ContextVar[float] = ContextVar("render_deadline")
+
+@dataclass(slots=True)
+class _Meter:
+    """What one rendering has left."""
+
+    deadline: float
+    characters: int = MAX_BUILT_CHARACTERS
+
+
+# Unset while a template is compiled: whatever needs it cannot be folded into a constant.
+_meter: ContextVar[_Meter] = ContextVar("render_meter")
 
 
 def compile_template(source: str) -> Template:
-    """A template whose loops and string operations are metered. Raises Jinja's TemplateError."""
+    """A template whose loops and string operations are metered. Raises a ``COMPILE_ERRORS``."""
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise SecurityError("the template's source is too long")
     environment = _environment()
@@ -59,7 +83,7 @@ def compile_template(source: str) -> Template:
 
 def render(template: Template, variables: Mapping[str, Any]) -> str:
     """The template's output. Raises one of ``RENDER_ERRORS``, SecurityError beyond a limit."""
-    token = _deadline.set(monotonic() + MAX_RENDER_SECONDS)
+    token = _meter.set(_Meter(monotonic() + MAX_RENDER_SECONDS))
     try:
         pieces: list[str] = []
         size = 0
@@ -69,7 +93,7 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
             pieces.append(piece)
         return "".join(pieces)
     finally:
-        _deadline.reset(token)
+        _meter.reset(token)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -79,6 +103,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         _check_time()
+        _check_method(obj, args)
         result = super().call(context, obj, *args, **kwargs)
         return _bounded(result)
 
@@ -87,8 +112,11 @@ class _Environment(ImmutableSandboxedEnvironment):
         return _bounded(super().call_binop(context, operator, left, right))
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        padding = isinstance(obj, str) and attr in _PADDING_METHODS
-        return not padding and super().is_safe_attribute(obj, attr, value)
+        if isinstance(obj, int | float | bytes) or (
+            isinstance(obj, str) and attr in _PADDING_METHODS
+        ):
+            return False
+        return super().is_safe_attribute(obj, attr, value)
 
 
 class _GenerationTag(Extension):
@@ -106,13 +134,14 @@ def _environment() -> _Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=[LoopControlExtension, _GenerationTag],
+        finalize=_light,
     )
-    for name in _PADDING_FILTERS:
-        del environment.filters[name]
-    environment.filters["indent"] = _indent
-    environment.filters["tojson"] = _to_json
+    filters = {name: environment.filters[name] for name in _FILTERS}
+    filters |= {"indent": _indent, "replace": _replace, "tojson": _to_json}
+    environment.filters = {name: _checked(function) for name, function in filters.items()}
+    environment.globals = {name: environment.globals[name] for name in _GLOBALS}
     environment.filters["_metered"] = _metered
-    environment.filters["_bounded"] = _bounded_operand
+    environment.filters["_joined"] = _joined
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
     return environment
@@ -123,7 +152,7 @@ def _meter_loops_and_joins(tree: nodes.Template) -> None:
     for loop in list(tree.find_all(nodes.For)):
         loop.iter = _through("_metered", loop.iter)
     for join in list(tree.find_all(nodes.Concat)):
-        join.nodes = [_through("_bounded", operand) for operand in join.nodes]
+        join.nodes = [_through("_joined", nodes.List(join.nodes, lineno=join.lineno))]
 
 
 def _through(filter_name: str, expression: nodes.Node) -> nodes.Filter:
@@ -153,14 +182,67 @@ class _Metered:
 
 
 @pass_context
-def _bounded_operand(context: Context, value: Any) -> Any:
-    return _bounded(value)
+def _joined(context: Context, operands: list[Any]) -> str:
+    joined = "".join([str(operand) for operand in _light(operands)])
+    _bounded(joined)
+    return joined
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter with its time, what it reads and what it makes metered."""
+
+    @wraps(function)  # keeps Jinja's marks, which say what else the function wants to be given
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        _check_time()
+        for argument in args:
+            _light(argument)
+        return _bounded(function(*args, **kwargs))
+
+    return checked
 
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str | bytes | list | tuple):
         _check_size(len(value))
+        meter = _meter.get()
+        meter.characters -= len(value)
+        if meter.characters < 0:
+            raise SecurityError("the template builds too many texts")
     return value
+
+
+def _light(value: Any) -> Any:
+    """The value, which would not be too long as text: a short list may hold a long text often."""
+    if isinstance(value, list | tuple | dict):
+        size = 0
+        stack = [value]
+        while stack:
+            inner = stack.pop()
+            size += len(inner)
+            _check_size(size)
+            for item in [*inner, *inner.values()] if isinstance(inner, dict) else inner:
+                if isinstance(item, str):
+                    size += len(item)
+                elif isinstance(item, list | tuple | dict):
+                    stack.append(item)
+        _check_size(size)
+    return value
+
+
+def _check_method(method: Any, args: Sequence[Any]) -> None:
+    """Refuse methods of texts whose result would be too long, before they build it."""
+    text = getattr(method, "__self__", None)
+    if not isinstance(text, str):
+        return
+    if method.__name__ == "replace" and all(isinstance(part, str) for part in args[:2]):
+        _check_replacement(text, *args[:2])
+    elif method.__name__ == "join" and args and isinstance(args[0], list | tuple):
+        _light(args[0])
+        _check_size(len(text) * len(args[0]))
+
+
+def _check_replacement(text: str, old: str = "", new: str = "") -> None:
+    _check_size(len(text) + text.count(old) * len(new))
 
 
 def _check_operands(operator: str, left: Any, right: Any) -> None:
@@ -183,13 +265,19 @@ def _check_size(size: int) -> None:
 
 
 def _check_time() -> None:
-    if monotonic() > _deadline.get():
+    if monotonic() > _meter.get().deadline:
         raise SecurityError("the template takes too long")
 
 
 def _indent(text: str, width: int = 4, first: bool = False) -> str:
     pad = " " * min(width, 64)
     return (pad if first else "") + str(text).replace("\n", "\n" + pad)
+
+
+def _replace(value: Any, old: str, new: str, count: int | None = None) -> str:
+    text = str(value)
+    _check_replacement(text, old, new)
+    return text.replace(old, new, -1 if count is None else count)
 
 
 def _to_json(

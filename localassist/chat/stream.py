@@ -253,6 +253,6 @@ def _text_of(token: str) -> str:
     """The string a JSON token spells, or the token itself when it is not one."""
     try:
         value = json.loads(token)
-    except ValueError:
+    except (ValueError, RecursionError):
         return token.strip()
     return value if isinstance(value, str) else token.strip()

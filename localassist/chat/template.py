@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
-
-from localassist.chat.jinja import RENDER_ERRORS, compile_template, render
+from localassist.chat.jinja import COMPILE_ERRORS, RENDER_ERRORS, compile_template, render
 from localassist.errors import PromptRejected
 
 # For models without a template: ChatML, the format most small chat models are tuned on.
@@ -57,7 +55,7 @@ class ChatTemplate:
         self._special_tokens = dict(special_tokens)
         try:
             self._template = compile_template(CHATML if source is None else source)
-        except (TemplateError, RecursionError) as error:
+        except COMPILE_ERRORS as error:
             raise PromptRejected(f"The model's chat template is not valid: {error}") from error
 
     def render(

@@ -20,7 +20,8 @@ class EngineSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     context_tokens: int | None = Field(default=None, ge=256)
-    """KV cells shared by all sequences. Unset: the model's trained context."""
+    """KV cells shared by all sequences. Unset: the model's own limit, as far as half of the free
+    memory holds it."""
 
     max_sequences: int = Field(default=8, ge=1)
     """Answers generated at the same time."""

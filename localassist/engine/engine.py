@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from localassist.engine.backend import Backend
 from localassist.engine.config import EngineSettings
@@ -24,13 +24,16 @@ from localassist.errors import ContextLengthExceeded, InvalidRequest, ShuttingDo
 class LlamaEngine:
     """One loaded model behind the ``Engine`` protocol. Readers may live on several event loops."""
 
-    def __init__(self, backend: Backend, model_id: str, settings: EngineSettings) -> None:
-        self._backend = backend
+    def __init__(
+        self, open_backend: Callable[[], Backend], model_id: str, settings: EngineSettings
+    ) -> None:
+        """``open_backend`` is called on the engine's own thread, and waited for."""
+        self._worker = Worker(open_backend, max_sequences=settings.max_sequences, name=model_id)
+        self._backend = backend = self._worker.backend
         self._model_id = model_id
         self._grammars = GrammarCompiler(backend.grammar_tokenizer, backend.model.vocab_size)
         self._vocabulary = threading.Lock()  # the vocabulary is read by many threads until close
         self._is_closed = False
-        self._worker = Worker(backend, max_sequences=settings.max_sequences, name=model_id)
 
     @property
     def model_id(self) -> str:

@@ -191,7 +191,9 @@ class Scoring:
             return self._score_first_tokens(logits)
         index = self._followers[output.sequence]
         tokens, values = self._continuations[index], self._values[index]
-        values.append(_log_probabilities(logits, [tokens[len(values)]])[0])
+        scored = output.position + 1 - len(self._prompt)
+        if scored == len(values):  # a preempted sequence shows its earlier rows again
+            values.append(_log_probabilities(logits, [tokens[scored]])[0])
         if len(values) < len(tokens):
             return Progress()
         del self._followers[output.sequence]

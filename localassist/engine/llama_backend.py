@@ -12,13 +12,14 @@ import hashlib
 import logging
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
+from localassist.engine.adjustments import Adjustment, BiasedLogits, PenalizedLogits
 from localassist.engine.backend import BackendError, Batch, Limits, Logits, ModelInfo
 from localassist.engine.config import EngineSettings, Switch
 from localassist.engine.sampler import (
@@ -48,6 +49,7 @@ _CACHE_TYPES = {
     "q4_0": llama.GGML_TYPE_Q4_0,
 }
 _FLASH_ATTENTION: dict[Switch, int] = {"auto": -1, "on": 1, "off": 0}
+_UNKNOWN_CONTEXT, _LEAST_CONTEXT = 4096, 2048
 _SPARE_LOGITS_ROWS = 64
 
 
@@ -171,9 +173,7 @@ class LlamaBackend:
         return tokenizer
 
     def create_sampler(self, stages: Sequence[Stage]) -> LlamaSampler:
-        return LlamaSampler(
-            self._context, stages, self._vocab_size, penalty_window=self._limits.context_length
-        )
+        return LlamaSampler(self._context, stages, self.logits)
 
     def forward(self, batch: Batch) -> None:
         code = llama.llama_decode(self._context, self._columns.fill(batch))
@@ -242,11 +242,31 @@ class LlamaBackend:
                 return buffer.raw[:length]
             size = -length
 
+    def _affordable_cells(self, settings: EngineSettings, trained: int) -> int:
+        """What the model was trained for, as far as half of the free memory holds its cells."""
+        wanted: int = trained if trained > 0 else _UNKNOWN_CONTEXT
+        head_size = llama.llama_model_n_embd(self._model) // llama.llama_model_n_head(self._model)
+        values = llama.llama_model_n_layer(self._model) * llama.llama_model_n_head_kv(self._model)
+        cell_bytes: int = 2 * 2 * values * head_size  # keys and values, two bytes each
+        free = _free_memory_bytes()
+        if free is None or settings.gpu_layers != 0:
+            return wanted
+        affordable = max(_LEAST_CONTEXT, free // 2 // max(cell_bytes, 1) // 256 * 256)
+        if affordable < wanted:
+            _log.warning(
+                "%s was trained for %d tokens; memory is free for %d. Set engine.context_tokens to "
+                "choose another number.",
+                self._path.name,
+                wanted,
+                affordable,
+            )
+        return min(wanted, affordable)
+
     def _create_context(self, settings: EngineSettings) -> Limits:
         trained = llama.llama_model_n_ctx_train(self._model)
         cores = _usable_cores()
         params = llama.llama_context_default_params()
-        params.n_ctx = settings.context_tokens or trained
+        params.n_ctx = settings.context_tokens or self._affordable_cells(settings, trained)
         params.n_batch = params.n_ubatch = settings.batch_tokens
         params.n_seq_max = settings.sequence_ids
         params.n_outputs_max = min(
@@ -257,7 +277,7 @@ class LlamaBackend:
         params.n_threads_batch = settings.batch_threads or cores
         params.type_k = _CACHE_TYPES[settings.cache_type_k]
         params.type_v = _CACHE_TYPES[settings.cache_type_v]
-        params.flash_attn_type = _FLASH_ATTENTION[settings.flash_attention]
+        params.flash_attn_type = _FLASH_ATTENTION[_flash_attention(settings)]
         params.kv_unified = True
         params.swa_full = True  # sliding-window models could not share prefixes otherwise
         self._context = llama.llama_init_from_model(self._model, params)
@@ -277,6 +297,26 @@ class LlamaBackend:
             logits_rows=params.n_outputs_max,
             can_truncate=not (recurrent or hybrid),
         )
+
+
+def _flash_attention(settings: EngineSettings) -> Switch:
+    """``auto`` on a CPU is off: passes of fewer than 64 rows, which is all but long prompts, take
+    two to eight times as long with it (``benchmarks/engine/attention.py``). A quantized V cache
+    needs it."""
+    is_quantized = settings.cache_type_v in ("q8_0", "q4_0")
+    if settings.flash_attention != "auto" or settings.gpu_layers != 0 or is_quantized:
+        return settings.flash_attention
+    return "off"
+
+
+def _free_memory_bytes() -> int | None:
+    """Memory that can be had without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _load_model(path: Path, settings: EngineSettings, *, use_extra_buffers: bool) -> Any:
@@ -330,51 +370,77 @@ class _BatchColumns:
 
 
 class LlamaSampler:
-    """A llama.cpp sampler chain: chooses in C, straight from the context's logits."""
+    """Adjusts the few logits it has to by itself, and takes the highest by itself; the other stages
+    are a llama.cpp chain. The chain's penalties and its greedy choice go over the whole vocabulary
+    candidate by candidate, which costs more than everything else between two passes.
+    """
 
     def __init__(
-        self, context: Any, stages: Sequence[Stage], vocab_size: int, *, penalty_window: int
+        self, context: Any, stages: Sequence[Stage], logits: Callable[[int], Logits]
     ) -> None:
         self._context = context
-        self._vocab_size = vocab_size
-        self._penalty_window = penalty_window
-        self._chain: Any = llama.llama_sampler_chain_init(
-            llama.llama_sampler_chain_default_params()
-        )
+        self._logits = logits
+        self._adjustments: list[Adjustment] = []
+        self._chain: Any = None
         for stage in stages:
-            llama.llama_sampler_chain_add(self._chain, self._create(stage))
+            match stage:
+                case LogitBias():
+                    self._adjustments.append(BiasedLogits(stage))
+                case Penalties():
+                    self._adjustments.append(PenalizedLogits(stage))
+                case Greedy():
+                    pass
+                case _:
+                    self._add(stage)
 
     def sample(self, row: int) -> int:
-        return int(llama.llama_sampler_sample(self._chain, self._context, row))
+        logits = self._logits(row)
+        undo = []
+        for adjustment in self._adjustments:
+            tokens = adjustment.tokens
+            before = logits[tokens]
+            logits[tokens] = adjustment.apply(before)
+            undo.append((tokens, before))
+        if self._chain is None:
+            token = int(logits.argmax())
+        else:
+            token = int(llama.llama_sampler_sample(self._chain, self._context, row))
+        for tokens, before in reversed(undo):
+            logits[tokens] = before
+        self._remember(token)
+        return token
 
     def accept(self, token: int) -> None:
-        llama.llama_sampler_accept(self._chain, token)
+        if self._chain is not None:
+            llama.llama_sampler_accept(self._chain, token)
+        self._remember(token)
 
     def close(self) -> None:
         if self._chain is not None:
             llama.llama_sampler_free(self._chain)
             self._chain = None
 
-    def _create(self, stage: Stage) -> Any:
-        match stage:
-            case LogitBias(biases):
-                entries = (llama.llama_logit_bias * len(biases))(
-                    *(llama.llama_logit_bias(token, bias) for token, bias in biases)
-                )
-                return llama.llama_sampler_init_logit_bias(self._vocab_size, len(biases), entries)
-            case Penalties(repeat, frequency, presence):
-                return llama.llama_sampler_init_penalties(
-                    self._vocab_size, self._penalty_window, repeat, frequency, presence
-                )
-            case Temperature(value):
-                return llama.llama_sampler_init_temp(value)
-            case TopK(k):
-                return llama.llama_sampler_init_top_k(min(k, self._vocab_size))
-            case TopP(p):
-                return llama.llama_sampler_init_top_p(p, 1)
-            case MinP(p):
-                return llama.llama_sampler_init_min_p(p, 1)
-            case Greedy():
-                return llama.llama_sampler_init_greedy()
-            case Draw(seed):
-                return llama.llama_sampler_init_dist(seed)
+    def _remember(self, token: int) -> None:
+        for adjustment in self._adjustments:
+            adjustment.remember(token)
+
+    def _add(self, stage: Stage) -> None:
+        if self._chain is None:
+            params = llama.llama_sampler_chain_default_params()
+            self._chain = llama.llama_sampler_chain_init(params)
+        llama.llama_sampler_chain_add(self._chain, _create_stage(stage))
+
+
+def _create_stage(stage: Stage) -> Any:
+    match stage:
+        case Temperature(value):
+            return llama.llama_sampler_init_temp(value)
+        case TopK(k):
+            return llama.llama_sampler_init_top_k(min(k, np.iinfo(np.int32).max))
+        case TopP(p):
+            return llama.llama_sampler_init_top_p(p, 1)
+        case MinP(p):
+            return llama.llama_sampler_init_min_p(p, 1)
+        case Draw(seed):
+            return llama.llama_sampler_init_dist(seed)
+    raise AssertionError(f"{stage} is no stage of a chain")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from localassist.engine.config import EngineSettings
@@ -28,8 +29,8 @@ def load_engine(
         )
     else:
         use_extra_buffers = settings.use_extra_buffers == "on"
-    backend = LlamaBackend(path, settings, use_extra_buffers=use_extra_buffers)
-    return LlamaEngine(backend, model_id, settings)
+    open_backend = partial(LlamaBackend, path, settings, use_extra_buffers=use_extra_buffers)
+    return LlamaEngine(open_backend, model_id, settings)
 
 
 class EnginePool:

@@ -15,6 +15,7 @@ from localassist.core import SamplingParams
 from localassist.errors import InvalidRequest
 
 MAX_STOP_STRINGS = 64
+_COLDEST = 1e-4  # below, logits divided by it overflow long before another choice gets likely
 _MAX_SEED = 0xFFFF_FFFE  # the value after it means "random" to llama.cpp
 
 
@@ -117,7 +118,7 @@ def sampling_stages(params: SamplingParams) -> tuple[Stage, ...]:
         stages.append(
             Penalties(params.repeat_penalty, params.frequency_penalty, params.presence_penalty)
         )
-    if params.temperature == 0:
+    if params.temperature < _COLDEST:
         return (*stages, Greedy())
     if params.temperature != 1:
         stages.append(Temperature(params.temperature))

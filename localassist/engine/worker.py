@@ -12,10 +12,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from localassist.engine.backend import Backend, BackendError
+from localassist.engine.backend import Backend, BackendError, Limits
 from localassist.engine.batch import Output, build_batch
 from localassist.engine.delivery import Outbox, Stream
 from localassist.engine.generation import Progress, Task
@@ -59,29 +60,42 @@ class _Abort:
 
 
 class Worker:
-    """Runs jobs on its own thread from construction until ``close`` or a backend error."""
+    """Runs jobs on its own thread from construction until ``close`` or a backend error.
 
-    def __init__(self, backend: Backend, *, max_sequences: int, name: str) -> None:
-        limits = backend.limits
+    The backend is opened on that thread too. OpenMP keeps a team of threads for every thread that
+    has ever computed; with a second team, left behind by whoever loaded the model, there are more
+    than the processor has cores, so that they sleep instead of spinning at each of the hundreds of
+    barriers of a pass, which then takes three times as long.
+    """
+
+    backend: Backend
+    scheduler: Scheduler
+
+    def __init__(
+        self, open_backend: Callable[[], Backend], *, max_sequences: int, name: str
+    ) -> None:
+        """Waits until the backend is open; raises what ``open_backend`` raises."""
         self.counters = EngineCounters()
         self.has_failed = False
-        kv = KvCache(cells=limits.cells, slots=limits.sequence_ids)
-        self.scheduler = Scheduler(
-            kv,
-            PrefixCache(kv, can_share=limits.can_truncate),
-            max_sequences=max_sequences,
-            batch_tokens=limits.batch_rows,
-            logits_rows=limits.logits_rows,
-        )
-        self._backend = backend
         self._inbox: queue.SimpleQueue[Job | _Abort | None] = queue.SimpleQueue()
         self._gate = threading.Lock()  # orders submissions against the end of the worker
         self._end: Callable[[], LocalAssistError] | None = None
         self._jobs: dict[Job, None] = {}
         self._owners: dict[Sequence, Job] = {}
         self._outbox = Outbox()
-        self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._main,
+            args=(open_backend, max_sequences, opened),
+            name=f"engine-{name}",
+            daemon=True,
+        )
         self._thread.start()
+        try:
+            opened.result()
+        except BaseException:
+            self._thread.join()
+            raise
         # A daemon thread inside C code must not outlive the interpreter.
         atexit.register(self.close)
 
@@ -103,6 +117,18 @@ class Worker:
         atexit.unregister(self.close)
         self._inbox.put(None)
         self._thread.join()
+
+    def _main(
+        self, open_backend: Callable[[], Backend], max_sequences: int, opened: Future[None]
+    ) -> None:
+        try:
+            self.backend = open_backend()
+            self.scheduler = _scheduler_for(self.backend.limits, max_sequences)
+        except BaseException as error:
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        self._run()
 
     def _run(self) -> None:
         end: Callable[[], LocalAssistError] = partial(ShuttingDown, "The engine is shutting down.")
@@ -141,7 +167,7 @@ class Worker:
         batch, outputs = build_batch(plan.chunks)
         if not batch.tokens:
             raise BackendError("the scheduler found nothing to do")
-        self._backend.forward(batch)
+        self.backend.forward(batch)
         self.scheduler.complete(plan)
         for output in outputs:
             self._advance(output)
@@ -150,9 +176,9 @@ class Worker:
     def _apply(self, operations: list[Operation]) -> None:
         for operation in operations:
             if isinstance(operation, Copy):
-                self._backend.copy_sequence(operation.source, operation.target, operation.length)
+                self.backend.copy_sequence(operation.source, operation.target, operation.length)
             else:
-                self._backend.truncate_sequence(operation.slot, operation.length)
+                self.backend.truncate_sequence(operation.slot, operation.length)
 
     def _start(self, job: Job) -> None:
         self._jobs[job] = None
@@ -241,3 +267,14 @@ class Worker:
         self._jobs.clear()
         self._owners.clear()
         self._outbox.flush()
+
+
+def _scheduler_for(limits: Limits, max_sequences: int) -> Scheduler:
+    kv = KvCache(cells=limits.cells, slots=limits.sequence_ids)
+    return Scheduler(
+        kv,
+        PrefixCache(kv, can_share=limits.can_truncate),
+        max_sequences=max_sequences,
+        batch_tokens=limits.batch_rows,
+        logits_rows=limits.logits_rows,
+    )

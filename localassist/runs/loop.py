@@ -108,7 +108,10 @@ class RunLoop:
         request = await self._request(job, model, recorder, found, rounds)
         if opened is not None:
             request = replace(request, continued=_tokens_of(opened, model))
-        writer = _TurnWriter(model.manifest.id, recorder, opened, self._settings)
+        has_budget = job.run.max_completion_tokens is not None
+        writer = _TurnWriter(
+            model.manifest.id, recorder, opened, self._settings, has_budget=has_budget
+        )
         async with aclosing(take_turn(model, request, self._models.validate)) as turn:
             async for item in turn:
                 await writer.write(item)
@@ -207,7 +210,10 @@ class _TurnWriter:
         recorder: Recorder,
         opened: OpenMessage | None,
         settings: RunSettings,
+        *,
+        has_budget: bool,
     ) -> None:
+        self._has_budget = has_budget
         self._model_id = model_id
         self._recorder = recorder
         self._settings = settings
@@ -265,7 +271,9 @@ class _TurnWriter:
         if message is None:
             message = await self._recorder.open_message(self._model_id)
         said = replace(end.generated, text="".join(self._said), token_ids=tuple(self._tokens))
-        if end.reason == "length":
+        # Without a budget of the caller's, an answer that fills the context is simply over:
+        # programs wait for "completed".
+        if end.reason == "length" and self._has_budget:
             await self._recorder.cut_off(message, said, end.usage)
         else:
             await self._recorder.complete(message, said, end.usage)

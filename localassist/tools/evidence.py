@@ -6,6 +6,7 @@ a value and never makes an argument invalid.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,8 +96,11 @@ def numbers(text: str) -> list[Number]:
         except ValueError:
             continue
         tail = text[match.end() : match.end() + 12].lower().lstrip()
-        readings = tuple(dict.fromkeys(_number_text(reading) for reading in _readings(value, tail)))
-        found.append(Number(match.start(), readings))
+        # Beyond the range of a float there is nothing that JSON could hold.
+        finite = filter(math.isfinite, _readings(value, tail))
+        readings = tuple(dict.fromkeys(_number_text(reading) for reading in finite))
+        if readings:
+            found.append(Number(match.start(), readings))
     for match in re.finditer(r"[a-z]+", text.lower()):
         if match.group() in _NUMBER_WORDS:
             value = _NUMBER_WORDS[match.group()]
@@ -148,10 +152,16 @@ def copyable(text: str) -> str:
         word = raw.strip("'‘’`")
         if word.lower() not in _ABBREVIATIONS:
             word = word.rstrip(".?!;:'")
-        if not re.search(r"[A-Z]\w+'s$", word):
-            word = word.removesuffix("'s")
+        if word.endswith("'s") and not _is_name(word[:-2]):
+            word = word[:-2]
         words.append(word.strip("()"))
     return " ".join(word for word in words if word)
+
+
+def _is_name(word: str) -> bool:
+    """Its last part is capitalized: ``Levi``, ``O'Neill``."""
+    part = re.split(r"\W", word)[-1]
+    return re.search(r"[A-Z]\w", part) is not None
 
 
 def quoted(description: str) -> list[str]:
@@ -212,6 +222,8 @@ def stem(word: str) -> str:
 
 
 def _alike(word: str, other: str) -> bool:
+    if min(len(word), len(other)) < 0.75 * max(len(word), len(other)):
+        return False  # too different in length to reach the ratio
     return SequenceMatcher(None, word, other).ratio() > 0.87
 
 

@@ -30,8 +30,11 @@ Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]
 
 _ASKED = "A user asked this question:"
 _DEFINITIONS: tuple[str, ...] = ("$defs", "definitions")
+# How a question begins that leans on the one before: "And in Rome?", "What about tomorrow?"
+_GOES_ON = frozenset("and also or but then now what how same again in at for on to with".split())
 _VALUE_TOKENS = 160
 _ARGUMENTS_TOKENS = 512
+_SCORED_TOKENS = 256  # of a question, for each tool anew: a long one ends with what it wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +140,22 @@ class GuidedCaller:
         return ToolPlan((call,), tuple(scores), work.usage)
 
     def _question(self, conversation: Sequence[ChatMessage]) -> str:
-        """What is being asked: the last user message, after the one before it if it is short."""
+        """What is being asked: the last user message, after the one before it if it is short and
+        goes on from it."""
         asked = [message.content.strip() for message in conversation if message.role == "user"]
         if not asked:
             return ""
         question = asked[-1]
-        if len(asked) > 1 and len(words(question)) < self._thresholds.short_question_words:
+        said = words(question)
+        is_short = len(said) < self._thresholds.short_question_words
+        if len(asked) > 1 and is_short and said and said[0] in _GOES_ON:
             question = f"{asked[-2]} {question}"
-        # A character is at most a token, so worked examples and question fit together.
-        return question[-max(256, self._engine.context_length // 2) :]
+        # Half of the context leaves room for the worked examples; one character may be many tokens.
+        limit = max(256, self._engine.context_length // 2)
+        tokens = self._engine.tokenize(question[-limit:], parse_special=False)
+        if len(tokens) <= limit:
+            return question[-limit:]
+        return self._engine.detokenize(tokens[-limit:]).lstrip("\ufffd")
 
     async def _scores(
         self, work: _Work, question: str, tools: Sequence[ToolSpec]
@@ -182,7 +192,10 @@ class GuidedCaller:
         """The call with every argument filled in and checked."""
         schema = {"type": "object", **tool.parameters}
         schema.pop("x-guidance", None)
-        properties = schema.get("properties", {})
+        properties = {
+            name: child if isinstance(child, Mapping) else {}
+            for name, child in schema.get("properties", {}).items()
+        }
         required = [name for name in properties if name in schema.get("required", ())]
         optional = [name for name in properties if name not in required]
         definitions = {key: schema[key] for key in _DEFINITIONS if key in schema}
@@ -218,7 +231,10 @@ class GuidedCaller:
         written = json.dumps(values, ensure_ascii=False)[:-1] + (", " if values else "")
         key = f"{written}{json.dumps(name, ensure_ascii=False)}:"
         whole = {**schema, **sheet.definitions}
-        for candidate in (proposal, sheet.grammar_only(schema)):
+        anything = sheet.grammar_only(schema)
+        # The same grammar twice would only give the same text again.
+        candidates = [proposal] if proposal.grammar == anything.grammar else [proposal, anything]
+        for candidate in candidates:
             text = (
                 json.dumps(candidate.value, ensure_ascii=False)
                 if candidate.is_settled
@@ -255,7 +271,7 @@ class _Work:
     async def log_probability(self, context: str, question: str) -> float:
         """Mean log-probability of the question's tokens after the context."""
         prompt = self._engine.tokenize(context, parse_special=False)
-        asked = self._engine.tokenize(f" {question}", parse_special=False)
+        asked = self._engine.tokenize(f" {question}", parse_special=False)[-_SCORED_TOKENS:]
         (log_probabilities,) = await self._engine.score(prompt, [asked])
         self.usage += Usage(prompt_tokens=len(prompt) + len(asked))
         return sum(log_probabilities) / max(1, len(log_probabilities))

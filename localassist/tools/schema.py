@@ -92,7 +92,7 @@ def value_problem(schema: Mapping[str, Any], text: str) -> str | None:
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"not valid JSON: {error}"
     base = validator_for(schema, default=Draft202012Validator)
     validator = extend(base, {"pattern": _accept, "patternProperties": _accept})

@@ -263,8 +263,11 @@ def lacks_numbers(tool: ToolSpec, question: str) -> bool:
     return len(wanted) > len(evidence.numbers(question))
 
 
-def simplified(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A nullable schema as its non-null side: whoever gives a value gives a real one."""
+def simplified(schema: Any) -> Mapping[str, Any]:
+    """A nullable schema as its non-null side: whoever gives a value gives a real one. ``true`` as
+    the schema without demands that it is."""
+    if not isinstance(schema, Mapping):
+        return {}
     kinds = schema.get("type")
     if isinstance(kinds, list):
         real = [kind for kind in kinds if kind != "null"]

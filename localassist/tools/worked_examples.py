@@ -38,7 +38,9 @@ def all_texts(tool: ToolSpec) -> str:
     """Everything the tool says about itself and its parameters."""
     texts = [summary(tool)]
     for name, schema in tool.parameters.get("properties", {}).items():
-        texts += [*name_words(name), str(schema.get("description", ""))]
+        texts += name_words(name)
+        if isinstance(schema, Mapping):
+            texts.append(str(schema.get("description", "")))
     return " ".join(texts)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localassist.chat.formats.base import arguments_of
 from localassist.chat.formats.hermes import HERMES
 from localassist.chat.stream import (
     ArgumentsDelta,
@@ -17,6 +18,7 @@ from localassist.chat.stream import (
     TurnEvent,
     TurnParser,
 )
+from localassist.core import ToolCall
 
 
 def merged(events: list[TurnEvent]) -> list[TurnEvent]:
@@ -112,3 +114,11 @@ def test_cut_off_before_the_name_leaves_nothing() -> None:
 def test_without_markup_everything_is_text(text: str) -> None:
     parser = TurnParser(None)
     assert merged(parser.feed(text) + parser.finish()) == ([TextDelta(text)] if text else [])
+
+
+def test_endless_brackets_are_no_crash() -> None:
+    """What a small model that repeats itself writes."""
+    events = parse(['<tool_call>\n{"name": ' + "[" * 5000 + "]" * 5000 + ', "arguments": {}}'])
+    assert isinstance(events[0], CallStarted)
+    call = ToolCall("call_1", "f", "[" * 5000)
+    assert arguments_of(call) == call.arguments

@@ -75,9 +75,23 @@ def test_refusal_carries_the_templates_words() -> None:
         ChatTemplate(STRICT, SPECIAL).render([user("a"), user("b")])
 
 
-def test_invalid_source_is_refused() -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for %}",
+        "{% for a in [1] %}" * 25 + "{% endfor %}" * 25,
+        "{% if true %}" * 120 + "{% endif %}" * 120,
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{{ " + "9" * 5000 + " }}",
+        "{% macro m(a, a) %}{% endmacro %}",
+        "{{ range(a=1, a=2) }}",
+        "{% break %}",
+    ],
+    ids=["tag", "loops", "ifs", "parentheses", "digits", "parameters", "keywords", "break"],
+)
+def test_invalid_source_is_refused(source: str) -> None:
     with pytest.raises(PromptRejected, match="not valid"):
-        ChatTemplate("{% for %}", SPECIAL)
+        ChatTemplate(source, SPECIAL)
 
 
 def test_hugging_face_dialect() -> None:
@@ -89,6 +103,20 @@ def test_hugging_face_dialect() -> None:
     )
     rendered = ChatTemplate(source, SPECIAL).render([user("skip"), user("x")])
     assert rendered == 'x{"a": "<é>"}2!4[2, 1]'
+
+
+def test_what_real_templates_do_still_works() -> None:
+    source = (
+        "{{ ' a-b '.strip().split('-') | join(', ') }}|{{ 'aXa'.replace('X', 'b') }}"
+        "|{{ 'aXa' | replace('X', 'b') }}|{{ messages | map(attribute='role') | unique | list }}"
+        "|{{ messages | selectattr('role', 'equalto', 'user') | list | length }}"
+        "|{{ 'x' ~ 1 ~ none }}|{{ {'b': 1, 'a': 2} | dictsort }}|{{ ', '.join(['a', 'b']) }}"
+        "|{{ {'a': {'b': 1}} | tojson(indent=2) | length }}|{{ 'ab' | upper }}{{ 'a' | indent(2) }}"
+        "{% for key, value in {'k': 'v'}.items() %}{{ key }}{{ value }}{% endfor %}"
+    )
+    assert ChatTemplate(source, SPECIAL).render([user("Hello")]) == (
+        "a, b|aba|aba|['user']|1|x1None|[('a', 2), ('b', 1)]|a, b|27|ABakv"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,6 +137,26 @@ def test_hugging_face_dialect() -> None:
         "{{ messages.missing.deeper }}",
         "{{ 1 / 0 }}",
         "{{ undefined_function() }}",
+        "{{ lipsum(n=99999999) }}",
+        "{{ ('a' * 8000000).replace('a', 'b' * 8000000) }}",
+        "{{ ('a' * 8000000) | replace('a', 'b' * 8000000) }}",
+        "{{ 'xx' | map('replace', 'x', 'b' * 8000000) | list | join | length }}",
+        "{{ ('b' * 8000000).join(range(99999) | map('string') | list) }}",
+        "{{ range(99999) | join('b' * 8000000) }}",
+        "{{ ('a' * 8000000).translate({97: 'b' * 8000000}) }}",
+        "{{ '{:>99999999999}'.format(1) }}",
+        "{{ (1).to_bytes(99999999999, 'big') }}",
+        "{{ [1] | batch(9999999999, 0) | list }}",
+        "{{ [1] | slice(9999999999) | list }}",
+        "{{ 1 | round(9999999999, 'ceil') }}",
+        "{{ [[0] * 8000000] * 9999 | sum(start=[]) }}",
+        "{% set big = 'b' * 8000000 %}{{ big ~ big }}",
+        "{{ ['b' * 8000000] * 9999 }}",
+        "{{ (['b' * 8000000] * 9999) | string | length }}",
+        "{{ (['b' * 8000000] * 9999) | tojson | length }}",
+        "{% set n = namespace(s=[]) %}{% for i in range(9999) %}"
+        "{% set n.s = n.s + ['b' * 8000000] %}{% endfor %}",
+        "{{ range(99999) | map('string') | map('replace', '1', 'b' * 4000000) | list | length }}",
     ],
 )
 def test_hostile_templates_are_refused(source: str) -> None:

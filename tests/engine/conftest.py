@@ -26,7 +26,7 @@ async def make_engine() -> AsyncIterator[Callable[..., LlamaEngine]]:
 
     def make(backend: ScriptedBackend, *, max_sequences: int = 8) -> LlamaEngine:
         settings = EngineSettings(max_sequences=max_sequences, cached_sequences=0)
-        engine = LlamaEngine(backend, "scripted", settings)
+        engine = LlamaEngine(lambda: backend, "scripted", settings)
         engines.append(engine)
         return engine
 

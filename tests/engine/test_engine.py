@@ -20,6 +20,7 @@ from localassist.errors import (
     GenerationFailed,
     GrammarRejected,
     InvalidRequest,
+    ModelLoadFailed,
     ShuttingDown,
 )
 
@@ -244,6 +245,30 @@ async def test_scores_share_the_prompt_and_equal_teacher_forcing(make_engine: Ma
     assert finished.usage.cached_tokens == len(prompt) - 1
 
 
+async def test_scores_survive_preemption(make_engine: MakeEngine) -> None:
+    """A preempted sequence is computed again; its earlier rows must not be counted twice."""
+    backend = ScriptedBackend(endless, cells=64, context_length=64, batch_rows=8, logits_rows=8)
+    engine = make_engine(backend, max_sequences=5)
+    prompt, tokens = list(b"Q"), [97 + i % 26 for i in range(24)]
+    expected = [_log_softmax(backend, prompt + tokens[:i], token) for i, token in enumerate(tokens)]
+    preempted = 0
+    for head_start in range(2, 9):
+        answers = [
+            engine.generate(Generate([65 + i], SamplingParams(temperature=0, max_tokens=24)))
+            for i in range(4)
+        ]
+        for _ in range(head_start):
+            await asyncio.gather(*(anext(answer) for answer in answers))
+        before = engine.counters.preemptions
+        ((values,),) = await asyncio.gather(engine.score(prompt, [tokens]))
+        assert values == pytest.approx(expected, abs=1e-5)
+        preempted += engine.counters.preemptions - before
+        for answer in answers:
+            await answer.aclose()
+        await _settle(engine)
+    assert preempted > 0
+
+
 def _log_softmax(backend: ScriptedBackend, tokens: list[int], token: int) -> float:
     import numpy as np
 
@@ -305,7 +330,7 @@ async def test_cancels_at_any_piece_leave_the_cache_whole(
     cancels: list[tuple[int, int]],
 ) -> None:
     backend = ScriptedBackend(endless, cells=60, context_length=40)
-    engine = LlamaEngine(backend, "x", EngineSettings(max_sequences=3, cached_sequences=0))
+    engine = LlamaEngine(lambda: backend, "x", EngineSettings(max_sequences=3, cached_sequences=0))
     cancel_at = dict(cancels)
 
     async def read(index: int) -> None:
@@ -407,3 +432,32 @@ async def test_a_loop_that_is_gone_does_not_stop_the_others(make_engine: MakeEng
     assert text == alone(b"here", 30, endless)
     await _settle(engine)
     assert engine.counters.running == 0
+
+
+async def test_the_thread_that_computes_has_opened_the_backend(make_engine: MakeEngine) -> None:
+    """Two threads with an OpenMP team each make every pass of llama.cpp three times as slow."""
+    threads: list[int] = []
+
+    class Watching(ScriptedBackend):
+        def __init__(self) -> None:
+            super().__init__()
+            threads.append(threading.get_ident())
+
+        def forward(self, batch: Batch) -> None:
+            threads.append(threading.get_ident())
+            super().forward(batch)
+
+    engine = LlamaEngine(Watching, "x", EngineSettings(max_sequences=2))
+    await collect(engine, Generate(b"a", SamplingParams(temperature=0, max_tokens=2)))
+    await engine.close()
+    assert len(threads) > 1
+    assert len(set(threads)) == 1 and threads[0] != threading.get_ident()
+
+
+def test_a_backend_that_does_not_open_leaves_no_thread() -> None:
+    def fail() -> ScriptedBackend:
+        raise ModelLoadFailed("no such model")
+
+    with pytest.raises(ModelLoadFailed, match="no such model"):
+        LlamaEngine(fail, "unopened", EngineSettings())
+    assert "engine-unopened" not in {thread.name for thread in threading.enumerate()}

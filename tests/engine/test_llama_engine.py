@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,7 @@ async def test_a_constrained_answer_is_valid_json(engine: LlamaEngine) -> None:
         },
         "required": ["name", "age", "tags"],
         "additionalProperties": False,
+        "x-guidance": {"whitespace_flexible": False},
     }
     grammar = Constraint("%llguidance {}\nstart: %json " + json.dumps(schema))
     prompts = [chat(engine, f"Describe person number {i} as JSON.") for i in range(3)]
@@ -222,6 +224,37 @@ def test_llama_samplers_choose_what_the_stages_say(backend: LlamaBackend) -> Non
         plain = NumpySampler(sampling_stages(params), backend.logits)
         expected = [plain.sample(row) for _ in range(6)]
         assert draw(backend, params, row, 6) == expected, params
+
+
+def test_penalties_count_more_distinct_tokens_than_fit_at_first(backend: LlamaBackend) -> None:
+    (row,) = prefill(backend, ["The capital of France is"])
+    params = SamplingParams(temperature=0, presence_penalty=100.0, frequency_penalty=0.5)
+    drawn = draw(backend, params, row, 200)
+    assert len(set(drawn)) == 200
+    plain = NumpySampler(sampling_stages(params), backend.logits)
+    assert drawn == [plain.sample(row) for _ in range(200)]
+
+
+def test_the_coldest_temperature_is_greedy(backend: LlamaBackend) -> None:
+    (row,) = prefill(backend, ["The capital of France is"])
+    favourite = int(backend.logits(row).argmax())
+    for temperature in (1e-6, 1e-20, 1e-38, 1e-45, 1e-300):
+        assert draw(backend, SamplingParams(temperature=temperature), row, 5) == [favourite] * 5
+
+
+def test_choosing_is_cheap_beside_the_pass(backend: LlamaBackend) -> None:
+    """A chain of llama.cpp took 0.2 and 0.4 ms here: a fifth of a pass of eight rows."""
+    (row,) = prefill(backend, ["Once upon a time"])
+    for params in (
+        SamplingParams(temperature=0),
+        SamplingParams(temperature=0, repeat_penalty=1.1),
+    ):
+        sampler = backend.create_sampler(sampling_stages(params))
+        started = time.thread_time()
+        for _ in range(300):
+            sampler.sample(row)
+        assert (time.thread_time() - started) / 300 < 100e-6
+        sampler.close()
 
 
 def test_seeds_repeat_and_differ(backend: LlamaBackend) -> None:

@@ -62,8 +62,9 @@ async def test_a_broken_engine_is_closed_and_loaded_anew() -> None:
     backends: list[ScriptedBackend] = []
 
     def load(model_id: str) -> LlamaEngine:
-        backends.append(ScriptedBackend())
-        return LlamaEngine(backends[-1], model_id, EngineSettings(max_sequences=2))
+        backend = ScriptedBackend()
+        backends.append(backend)
+        return LlamaEngine(lambda: backend, model_id, EngineSettings(max_sequences=2))
 
     pool = EnginePool(load)
     broken = await pool.get("a")

@@ -166,6 +166,20 @@ def test_decode_rows_come_before_prefill_and_a_long_prompt_is_chunked() -> None:
         assert counts(harness.step()) == {talking: 1, long_prompt: 7}
 
 
+def test_a_long_prompt_beside_answers_leaves_steps_short() -> None:
+    harness = Harness(cells=2000, batch_tokens=512, max_sequences=9)
+    talking = [harness.add([97, 98 + i], 30) for i in range(2)]
+    harness.step()
+    long_prompt = harness.add(list(range(1000)), 1)
+    assert counts(harness.step())[long_prompt] == 16
+    talking += [harness.add([97, 100 + i], 30) for i in range(6)]
+    harness.step()
+    assert counts(harness.step()) == {**dict.fromkeys(talking, 1), long_prompt: 64}
+    for sequence in talking:
+        harness.scheduler.finish(sequence)
+    assert counts(harness.step()) == {long_prompt: 512}
+
+
 def test_prefills_share_the_batch_evenly_and_leave_nothing_unused() -> None:
     harness = Harness(cells=200, batch_tokens=12, max_sequences=4)
     short, long_a, long_b = (harness.add([t] * n, 1) for t, n in ((1, 2), (2, 30), (3, 30)))

@@ -243,6 +243,14 @@ async def test_the_completion_budget_makes_a_run_incomplete(open_scripted: OpenR
         assert ended.usage.completion_tokens == 300
 
 
+async def test_an_answer_that_fills_the_context_is_over(open_scripted: OpenRuntime) -> None:
+    engine = ScriptedEngine("x" * 5000, model_id="scripted", context_length=1000)
+    async with open_scripted(engine) as runtime:
+        run = await (await begin(runtime)).finish()
+        assert run.status == "completed" and run.usage is not None
+        assert run.usage.total_tokens == 1000
+
+
 async def test_the_prompt_budget_makes_a_run_incomplete(open_scripted: OpenRuntime) -> None:
     async with open_scripted(ScriptedEngine(model_id="scripted")) as runtime:
         talk = await begin(runtime, "long " * 200)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localassist.errors import Overloaded, RateLimited, StorageCorrupt
+from localassist.errors import RateLimited, ShuttingDown, StorageCorrupt
 from localassist.server.config import ServerSettings
 from localassist.server.middleware import Authentication, BodyLimit, ErrorBoundary, RequestContext
 from tests.server.asgi import request
@@ -98,7 +98,7 @@ async def test_storage_details_stay_in_the_log() -> None:
 @pytest.mark.parametrize(
     ("exc", "status", "seconds"),
     [
-        (Overloaded("Too much to do."), 503, "1"),
+        (ShuttingDown("Too much to do."), 503, "1"),
         (RateLimited("Slow down.", retry_after_seconds=2.5), 429, "3"),
     ],
 )

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from localassist.clock import monotonic
 from localassist.tools import evidence
 
 
@@ -72,3 +73,23 @@ def test_proper_names_do_not_begin_a_sentence() -> None:
 
 def test_words_of_identifiers() -> None:
     assert evidence.name_words("calcStrength_of-unit2B") == ["calc", "Strength", "of", "unit2", "B"]
+
+
+@pytest.mark.parametrize("text", ["pay " + "9" * 400, "pay 1e400", "pay 1e300 trillion"])
+def test_numbers_beyond_json_are_no_values(text: str) -> None:
+    readings = [reading for number in evidence.numbers(text) for reading in number.readings]
+    assert readings in ([], ["1e+300"])
+
+
+@pytest.mark.parametrize("text", ["A" * 40_000, "A" * 40_000 + "!'s", "ab" * 20_000])
+def test_long_words_take_no_quadratic_time(text: str) -> None:
+    started = monotonic()
+    assert evidence.copyable(text).startswith(text[:100])
+    evidence.speaks_of(text, "ababababababab", {"type": "string"})
+    assert monotonic() - started < 0.3
+
+
+def test_a_possessive_loses_its_s_and_a_name_keeps_it() -> None:
+    assert evidence.copyable("the dog's tail, Levi's jeans, O'Neill's pub, Bob!'s") == (
+        "the dog tail, Levi's jeans, O'Neill's pub, Bob!"
+    )

@@ -129,12 +129,22 @@ async def test_a_short_question_is_read_with_the_one_before() -> None:
     assert json.loads(result.calls[0].arguments)["city"] == "London"
 
 
+async def test_a_greeting_stands_for_itself() -> None:
+    scripted = engine()
+    conversation = [
+        ChatMessage("user", QUESTION),
+        ChatMessage("assistant", "22"),
+        ChatMessage("user", "Hello, who are you?"),
+    ]
+    assert (await plan(scripted, conversation)).calls == ()
+
+
 async def test_a_value_that_does_not_fit_is_decoded_again_under_its_schema() -> None:
-    code = {"type": "object", "properties": {"code": {"type": "string", "pattern": "^[A-Z]{3}$"}}}
+    code = {"type": "object", "properties": {"code": {"type": "string", "minLength": 6}}}
     tool = ToolSpec("rate", "Weather rate.", {**code, "required": ["code"]})
-    scripted = engine(" 3,", ' "EUR"}')
+    scripted = engine(' "rate",', ' "EURUSD"}')
     result = await plan(scripted, "rate", [tool], REQUIRED)
-    assert result.calls[0].arguments == '{"code": "EUR"}'
+    assert result.calls[0].arguments == '{"code": "EURUSD"}'
     assert len(scripted.requests) == 2
 
 
@@ -173,3 +183,50 @@ async def test_similarity_comes_from_the_embedder_when_there_is_one() -> None:
     result = await caller.plan([ChatMessage("user", QUESTION)], [STRENGTH, WEATHER], AUTO)
     similarities = {score.name: score.similarity for score in result.scores}
     assert similarities == {"get_weather": 1.0, "calcStrength": 0.0}
+
+
+async def test_parameters_without_a_schema_of_their_own_are_filled() -> None:
+    anything = ToolSpec(
+        "note",
+        "Weather note.",
+        {
+            "type": "object",
+            "properties": {
+                "x": True,
+                "record": {"type": "object", "properties": {"y": True}, "required": ["y"]},
+            },
+            "required": ["x", "record"],
+        },
+    )
+    scripted = engine(" 1,", ' {"y": 2},')
+    (call,) = (await plan(scripted, QUESTION, [anything, STRENGTH], REQUIRED)).calls
+    assert json.loads(call.arguments) == {"x": 1, "record": {"y": 2}}
+
+
+async def test_a_question_of_any_length_fits_and_costs_no_more_than_its_end() -> None:
+    scripted = ScriptedEngine(default_reply=' "x",', scorer=likes("weather"), context_length=6000)
+    scored: list[int] = []
+    score = scripted.score
+
+    async def spying(prompt: Sequence[int], continuations: Any) -> Any:
+        scored.extend(map(len, continuations))
+        return await score(prompt, continuations)
+
+    scripted.score = spying  # type: ignore[method-assign]
+    await plan(scripted, "long " * 4000 + QUESTION, choice=REQUIRED)
+    assert max(scored) == 256
+    assert all(len(request.prompt) < 6000 for request in scripted.requests)
+
+
+async def test_a_value_that_found_no_end_is_not_decoded_twice_the_same_way() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    parameters = {
+        "type": "object",
+        "properties": {"head": {"$ref": "#/$defs/node"}},
+        "required": ["head"],
+        "$defs": {"node": node},
+    }
+    scripted = engine(' {"next": {"next": {', '{"head": {}}')
+    (call,) = (await plan(scripted, QUESTION, [ToolSpec("f", "", parameters)], REQUIRED)).calls
+    assert json.loads(call.arguments) == {"head": {}}
+    assert len(scripted.requests) == 2

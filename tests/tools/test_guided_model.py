@@ -106,3 +106,11 @@ async def test_prompts_extend_each_other_on_the_real_vocabulary(engine: LlamaEng
     assert second[: len(first) + len(reply)] == first + reply
     (end,) = engine.tokenize("<|im_end|>", parse_special=True)
     assert first.count(end) == 2  # of the system and the user turn, not of the user's text
+
+
+async def test_a_question_of_emojis_fits_in_bounded_time(engine: LlamaEngine) -> None:
+    """Each of its characters is several tokens."""
+    caller = GuidedCaller(engine, builder(engine))
+    question = ChatMessage("user", "\U0001f984" * 5000)
+    plan = await caller.plan([question], [WEATHER, STRENGTH], ToolChoice("auto"))
+    assert plan.usage.prompt_tokens < 1500

@@ -126,3 +126,7 @@ def test_value_problem_runs_no_regular_expressions() -> None:
     started = monotonic()
     assert value_problem(schema, '"' + "a" * 64 + '!"') is None
     assert monotonic() - started < 1
+
+
+def test_text_nested_too_deeply_is_a_problem_and_no_crash() -> None:
+    assert "not valid JSON" in (value_problem({}, "[" * 100_000) or "")

@@ -101,8 +101,9 @@ def wire_tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 def arguments_of(call: ToolCall) -> Any:
-    """The call's arguments as a value; the text itself when it is not JSON."""
+    """The call's arguments as a value; the text itself when it is not JSON, or
+    nested too deeply to be read."""
     try:
         return json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return call.arguments

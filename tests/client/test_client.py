@@ -18,6 +18,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
+def _no_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that other tests keep open are not counted here."""
+    monkeypatch.setattr(host, "_hosts", [])
+
+
+@pytest.fixture(autouse=True)
 def _scripted_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     stage.engine = ScriptedEngine(default_reply="Hello.")

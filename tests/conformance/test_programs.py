@@ -98,7 +98,7 @@ def node_program() -> list[str]:
 def test_a_command_line_loop_with_the_npm_client(
     real_server: Server, node_program: list[str]
 ) -> None:
-    questions = "How many barrels of water do we have?\nThank you.\nexit\n"
+    questions = "Please count how much water is on board.\nThank you.\nexit\n"
     lines = run_program(real_server, *node_program, stdin=questions).splitlines()
     (called,) = [line for line in lines if line.startswith("called: ")]
     assert "water" in called

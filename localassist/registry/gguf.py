@@ -120,7 +120,7 @@ def read_header(path: Path) -> GgufHeader:
             size_bytes = os.fstat(file.fileno()).st_size
             header = _HeaderReader(file, path.name, size_bytes).read()
     except OSError as error:
-        raise ModelFileRejected(f"{path} cannot be read: {error.strerror}.") from error
+        raise ModelFileRejected(f"{path.name} cannot be read: {error.strerror}.") from error
     if header.required_bytes > size_bytes:
         raise ModelFileRejected(
             f"{path.name} is truncated: its header promises at least {header.required_bytes:,} "

@@ -45,16 +45,16 @@ def check_readable_file(path: Path) -> int:
     """The size in bytes of an ordinary, readable file; ModelFileRejected for anything else."""
     try:
         if path.is_dir():
-            raise ModelFileRejected(f"{path} is a folder; give the model's .gguf file.")
+            raise ModelFileRejected(f"{path.name} is a folder; give the model's .gguf file.")
         if path.exists() and not path.is_file():
-            raise ModelFileRejected(f"{path} is not an ordinary file; give a .gguf file.")
+            raise ModelFileRejected(f"{path.name} is not an ordinary file; give a .gguf file.")
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size
     except FileNotFoundError as error:
-        raise ModelFileRejected(f"{path} does not exist; check the path.") from error
+        raise ModelFileRejected(f"{path.name} does not exist; check its path.") from error
     except OSError as error:
         raise ModelFileRejected(
-            f"{path} cannot be read ({error.strerror}); check its permissions."
+            f"{path.name} cannot be read ({error.strerror}); check its permissions."
         ) from error
 
 

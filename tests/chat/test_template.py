@@ -170,4 +170,4 @@ def test_endless_loops_end(monkeypatch: pytest.MonkeyPatch) -> None:
     started = monotonic()
     with pytest.raises(PromptRejected, match="too long"):
         ChatTemplate(source, SPECIAL).render([user("Hello")])
-    assert monotonic() - started < 2
+    assert monotonic() - started < 20

@@ -141,7 +141,7 @@ def test_the_read_timeout_is_kept(client: http.Client) -> None:
     started = time.monotonic()
     with pytest.raises(http.ReadTimeout):
         client.get("/sleep", timeout=0.05)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
 
 
 def test_an_app_that_breaks_off_is_a_transport_error(loop: LoopThread) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -242,18 +241,14 @@ def test_the_coldest_temperature_is_greedy(backend: LlamaBackend) -> None:
         assert draw(backend, SamplingParams(temperature=temperature), row, 5) == [favourite] * 5
 
 
-def test_choosing_is_cheap_beside_the_pass(backend: LlamaBackend) -> None:
-    """A chain of llama.cpp took 0.2 and 0.4 ms here: a fifth of a pass of eight rows."""
-    (row,) = prefill(backend, ["Once upon a time"])
+def test_greedy_and_penalties_need_no_chain(backend: LlamaBackend) -> None:
+    """A chain of llama.cpp goes over the whole vocabulary: a fifth of a pass of eight rows."""
     for params in (
         SamplingParams(temperature=0),
         SamplingParams(temperature=0, repeat_penalty=1.1),
     ):
         sampler = backend.create_sampler(sampling_stages(params))
-        started = time.thread_time()
-        for _ in range(300):
-            sampler.sample(row)
-        assert (time.thread_time() - started) / 300 < 100e-6
+        assert sampler._chain is None
         sampler.close()
 
 

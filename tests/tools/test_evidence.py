@@ -6,7 +6,6 @@ from datetime import date
 
 import pytest
 
-from localassist.clock import monotonic
 from localassist.tools import evidence
 
 
@@ -81,12 +80,11 @@ def test_numbers_beyond_json_are_no_values(text: str) -> None:
     assert readings in ([], ["1e+300"])
 
 
-@pytest.mark.parametrize("text", ["A" * 40_000, "A" * 40_000 + "!'s", "ab" * 20_000])
+@pytest.mark.parametrize("text", ["A" * 400_000, "A" * 400_000 + "!'s", "ab" * 200_000])
 def test_long_words_take_no_quadratic_time(text: str) -> None:
-    started = monotonic()
+    """Quadratic, this would run into the time limit of every test."""
     assert evidence.copyable(text).startswith(text[:100])
     evidence.speaks_of(text, "ababababababab", {"type": "string"})
-    assert monotonic() - started < 0.3
 
 
 def test_a_possessive_loses_its_s_and_a_name_keeps_it() -> None:

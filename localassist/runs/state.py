@@ -30,8 +30,6 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 TERMINAL: frozenset[str] = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
 ACTIVE: frozenset[str] = frozenset(TRANSITIONS)
-CLAIMABLE: frozenset[str] = frozenset({"queued", "in_progress", "cancelling"})
-"""What a worker may take up; ``requires_action`` waits for the caller."""
 
 STEP_END: dict[str, str] = {
     "failed": "failed",

@@ -5,6 +5,8 @@ import itertools
 import pytest
 
 from localassist.runs import state
+from localassist.storage.runs import CLAIMABLE_STATUSES
+from localassist.storage.tables import ACTIVE_STATUSES
 
 ALL = state.ACTIVE | state.TERMINAL
 
@@ -32,3 +34,8 @@ def test_every_active_run_can_come_to_an_end(current: str) -> None:
 
 def test_waiting_for_outputs_is_left_only_by_them_or_an_end() -> None:
     assert state.TRANSITIONS["requires_action"] == {"queued", "cancelling", "expired"}
+
+
+def test_storage_locks_and_claims_by_the_same_statuses() -> None:
+    assert set(ACTIVE_STATUSES) == state.ACTIVE
+    assert set(CLAIMABLE_STATUSES) == state.ACTIVE - {"requires_action"}

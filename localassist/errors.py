@@ -8,7 +8,7 @@ LocalAssistError      message, code, type, param, status (a plain integer)
     PayloadTooLarge 413, RateLimited 429
   ModelError          ModelNotFound 404, ModelFileRejected, ModelLoadFailed, GenerationFailed,
                       GrammarRejected, PromptRejected: a run ends ``failed``
-  CapacityError       ShuttingDown: 503 with retry-after
+  CapacityError       Overloaded, ShuttingDown: 503 with retry-after
   StorageError        StorageUnavailable, StorageCorrupt: 500, details logged, not leaked
   LeaseLost           a run's lease went to another process; never reaches a caller
 
@@ -150,6 +150,10 @@ class CapacityError(LocalAssistError):
     """Not now; the caller may try again."""
 
     status = 503
+
+
+class Overloaded(CapacityError):
+    """More requests wait than may wait."""
 
 
 class ShuttingDown(CapacityError):

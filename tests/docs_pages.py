@@ -80,6 +80,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(_kind(part) for part in arguments if part is not type(None))
     if origin is tuple:
         return f"list of {_kind(arguments[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"table of {', '.join(f'`{key}`' for key in annotation.model_fields)}"
     return _TYPES[origin or annotation]
 
 

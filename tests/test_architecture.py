@@ -43,7 +43,7 @@ SOLE_IMPORTERS = {
     "chromadb": ("retrieval.indexes",),
     "jinja2": ("chat",),
     "jupyter_client": ("sandbox",),
-    "llama_cpp": ("engine.llama_backend", "engine.probe"),
+    "llama_cpp": ("engine.llama",),
     "llguidance": ("engine",),
     "openai": ("client",),
     "prompt_toolkit": ("cli",),

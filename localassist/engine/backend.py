@@ -1,6 +1,6 @@
 """What the engine needs from a model: tokens in, logits out, and operations on sequences.
 
-Implementations: ``llama_backend.LlamaBackend`` (llama.cpp) and ``scripted_backend.ScriptedBackend``
+Implementations: ``llama.LlamaBackend`` (llama.cpp) and ``scripted_backend.ScriptedBackend``
 (deterministic, no model). All methods are called by the engine's owner thread, except the
 vocabulary methods ``tokenize``, ``token_bytes`` and ``grammar_tokenizer``, which any thread may
 call until ``close``.
@@ -8,11 +8,8 @@ call until ``close``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-
-from localassist.engine.sampler import Stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,23 +65,35 @@ class Batch:
         return len(self.tokens)
 
 
-class TokenSampler(Protocol):
-    """Chooses tokens for one sequence; owns its random state and its penalties' memory."""
+class CellMemory(Protocol):
+    """Operations on KV cells. A *slot* is a sequence id of the context; it sees the cells of some
+    consecutive positions, and cells may be seen by several slots."""
 
-    def sample(self, row: int) -> int:
-        """Choose from the logits of ``row`` of the last batch and remember the choice."""
+    def copy_cells(self, source: int, target: int, start: int, end: int) -> None:
+        """Let ``target`` see the cells of ``source`` at positions ``start`` to ``end`` (exclusive),
+        where it has none of its own."""
         ...
 
-    def accept(self, token: int) -> None:
-        """Remember a token that was not sampled (forced, or produced before a restart)."""
+    def drop_cells(self, slot: int, start: int = 0) -> None:
+        """``slot`` no longer sees positions from ``start`` on; cells nobody sees become free."""
         ...
 
-    def close(self) -> None:
-        """Free it; further calls are errors."""
+    def drop_range(self, slot: int, start: int, end: int) -> None:
+        """``slot`` no longer sees positions ``start`` to ``end`` (exclusive), which others fill."""
+        ...
+
+    def save_cells(self, slot: int) -> memoryview:
+        """The contents of all cells of a slot, for ``load_cells`` of a context with the same
+        ``fingerprint``. Raises BackendError."""
+        ...
+
+    def load_cells(self, slot: int, data: memoryview) -> bool:
+        """Bring saved cells back into an empty slot. False: the data is damaged or foreign, or
+        there is no room; the slot is empty then."""
         ...
 
 
-class Backend(Protocol):
+class Backend(CellMemory, Protocol):
     """A loaded model with one context that holds many sequences."""
 
     @property
@@ -92,6 +101,12 @@ class Backend(Protocol):
 
     @property
     def model(self) -> ModelInfo: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that the contents of KV cells depend on: weights, adapters, element
+        types, memory layout, and the runtime's version."""
+        ...
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """Token ids without an added BOS."""
@@ -105,22 +120,12 @@ class Backend(Protocol):
         """A tokenizer over this vocabulary for llguidance; expensive, so built once."""
         ...
 
-    def create_sampler(self, stages: Sequence[Stage]) -> TokenSampler: ...
-
     def forward(self, batch: Batch) -> None:
         """Run one pass and store its KV cells. Raises BackendError; then nothing is certain."""
         ...
 
     def logits(self, row: int) -> Logits:
         """Writable view of the logits of a row that asked for them, valid until ``forward``."""
-        ...
-
-    def copy_sequence(self, source: int, target: int, length: int) -> None:
-        """Let the empty ``target`` share the first ``length`` cells of ``source``."""
-        ...
-
-    def truncate_sequence(self, slot: int, length: int) -> None:
-        """Keep only the first ``length`` cells of ``slot``."""
         ...
 
     def close(self) -> None: ...

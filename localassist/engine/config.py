@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,8 +11,17 @@ from typing_extensions import Self
 CacheType = Literal["f16", "f32", "q8_0", "q4_0"]
 Switch = Literal["auto", "on", "off"]
 
-MAX_SEQUENCE_IDS = 256
-"""llama.cpp's own limit on sequence ids in one context."""
+MAX_SEQUENCE_IDS = 255
+"""llama.cpp's own limit on sequence ids in one context, less the one that snapshots go through."""
+
+
+class LoraAdapter(BaseModel):
+    """A LoRA adapter in GGUF format and how strongly it counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    scale: float = 1.0
 
 
 class EngineSettings(BaseModel):
@@ -26,8 +36,30 @@ class EngineSettings(BaseModel):
     max_sequences: int = Field(default=8, ge=1)
     """Answers generated at the same time."""
 
-    cached_sequences: int = Field(default=24, ge=0)
-    """Finished conversations whose KV cells are kept for a next turn."""
+    cached_segments: int = Field(default=48, ge=0)
+    """Stretches of earlier prompts and answers whose KV cells are kept: what several conversations
+    share is one stretch, what only one has said another."""
+
+    idle_cells: int | None = Field(default=None, ge=0)
+    """KV cells that idle conversations may keep while others are answered; the rest moves to
+    snapshots. Unset: 512 on a processor, where every cell slows every step, and all on a GPU."""
+
+    snapshot_memory_mb: int = Field(default=512, ge=0)
+    """Memory for the KV cells of idle conversations; 0 keeps none there."""
+
+    snapshot_disk_mb: int = Field(default=2048, ge=0)
+    """Disk space in the data folder for the same, so that conversations are warm after a restart;
+    0 writes none. The files hold what was said, as tokens."""
+
+    max_waiting: int = Field(default=1024, ge=1)
+    """Requests that may wait for a place among the running ones; more are refused."""
+
+    speculation: Switch = "auto"
+    """Guess the next tokens from what the conversation already says and check them in one pass.
+    The answer does not change. ``auto``: as long as most guesses are right."""
+
+    draft_tokens: int = Field(default=16, ge=1)
+    """Tokens guessed ahead at most."""
 
     batch_tokens: int = Field(default=512, ge=8)
     """Rows of one model pass at most."""
@@ -48,7 +80,10 @@ class EngineSettings(BaseModel):
     """Element type of the V cache; quantized types need flash attention."""
 
     flash_attention: Switch = "auto"
-    """Flash attention kernels."""
+    """Flash attention kernels. ``auto``: on a GPU, and where a quantized V cache needs them."""
+
+    lora: tuple[LoraAdapter, ...] = ()
+    """LoRA adapters, applied to the model in this order."""
 
     use_extra_buffers: Switch = "auto"
     """Repacked weights (AMX and others). ``auto``: if a probe process survives them."""
@@ -61,10 +96,10 @@ class EngineSettings(BaseModel):
         if self.batch_tokens < self.max_sequences:
             raise ValueError("batch_tokens must be at least max_sequences")
         if self.sequence_ids > MAX_SEQUENCE_IDS:
-            raise ValueError(f"max_sequences + cached_sequences must not exceed {MAX_SEQUENCE_IDS}")
+            raise ValueError(f"max_sequences + cached_segments must not exceed {MAX_SEQUENCE_IDS}")
         return self
 
     @property
     def sequence_ids(self) -> int:
-        """Sequence ids the context needs: running and cached ones."""
-        return self.max_sequences + self.cached_sequences
+        """Sequence ids the context needs: one per running sequence and per cached segment."""
+        return self.max_sequences + self.cached_segments

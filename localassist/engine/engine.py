@@ -9,26 +9,52 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from localassist.engine.backend import Backend
 from localassist.engine.config import EngineSettings
+from localassist.engine.counters import EngineCounters
 from localassist.engine.delivery import Stream
-from localassist.engine.generation import Generation, Scores, Scoring
+from localassist.engine.drafts import PromptLookup
+from localassist.engine.generation import Generation, Scores
 from localassist.engine.grammar import GrammarCompiler
 from localassist.engine.request import Finished, Generate, Piece
 from localassist.engine.sampler import check_sampling
-from localassist.engine.worker import EngineCounters, Worker
-from localassist.errors import ContextLengthExceeded, InvalidRequest, ShuttingDown
+from localassist.engine.scoring import Scoring
+from localassist.engine.worker import Worker
+from localassist.errors import (
+    ContextLengthExceeded,
+    InvalidRequest,
+    Overloaded,
+    ShuttingDown,
+)
 
 
 class LlamaEngine:
     """One loaded model behind the ``Engine`` protocol. Readers may live on several event loops."""
 
     def __init__(
-        self, open_backend: Callable[[], Backend], model_id: str, settings: EngineSettings
+        self,
+        open_backend: Callable[[], Backend],
+        model_id: str,
+        settings: EngineSettings,
+        *,
+        snapshot_folder: Path | None = None,
     ) -> None:
-        """``open_backend`` is called on the engine's own thread, and waited for."""
-        self._worker = Worker(open_backend, max_sequences=settings.max_sequences, name=model_id)
+        """``open_backend`` is called on the engine's own thread, and waited for. Without a
+        ``snapshot_folder`` conversations are kept in memory only."""
+        self._settings = settings
+        self._propose_drafts = None
+        if settings.speculation != "off":
+            self._propose_drafts = partial(
+                PromptLookup,
+                longest=settings.draft_tokens,
+                is_adaptive=settings.speculation == "auto",
+            )
+        self._worker = Worker(
+            open_backend, settings, name=model_id, snapshot_folder=snapshot_folder
+        )
         self._backend = backend = self._worker.backend
         self._model_id = model_id
         self._grammars = GrammarCompiler(backend.grammar_tokenizer, backend.model.vocab_size)
@@ -75,6 +101,7 @@ class LlamaEngine:
 
     async def generate(self, request: Generate) -> AsyncGenerator[Piece | Finished, None]:
         self._check_open()
+        self._check_queue()
         check_sampling(request.sampling, self._backend.model.vocab_size)
         self._check_prompt(request.prompt, len(request.prompt))
         self._check_tokens(request.continued)
@@ -82,7 +109,8 @@ class LlamaEngine:
         if request.constraint is not None:
             grammar = await asyncio.to_thread(self._grammars.compile, request.constraint.grammar)
         stream = Stream()
-        job = self._worker.submit(Generation(request, grammar, self._backend), stream)
+        generation = Generation(request, grammar, self._backend, self._propose_drafts)
+        job = self._worker.submit(generation, stream)
         try:
             while True:
                 item = await stream.get()
@@ -97,6 +125,7 @@ class LlamaEngine:
         self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
     ) -> list[list[float]]:
         self._check_open()
+        self._check_queue()
         longest = max((len(tokens) for tokens in continuations), default=0)
         self._check_prompt(prompt, len(prompt) + longest)
         for tokens in continuations:
@@ -126,6 +155,12 @@ class LlamaEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ShuttingDown("The engine is closed.")
+
+    def _check_queue(self) -> None:
+        if self._worker.queued >= self._settings.max_waiting:
+            raise Overloaded(
+                f"{self.model_id} has {self._worker.queued} requests waiting. Try again later."
+            )
 
     def _check_prompt(self, prompt: Sequence[int], needed: int) -> None:
         if len(prompt) == 0:

@@ -2,6 +2,7 @@
 
 Knows neither JSON Schema nor tools: it gets finished Lark source. The tokenizer is built once per
 model and a grammar is compiled once; each answer works on its own copy of the compiled matcher.
+llguidance bounds both: a grammar, or a place in one, that would take too long is an error.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from localassist.engine.backend import Logits
 from localassist.errors import GenerationFailed, GrammarRejected, ShuttingDown
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 _COMPILED_GRAMMARS = 64
 _REASON_CHARACTERS = 300
+# The time to compile a source, and to find where a literal in it ends, grows with its length; at
+# this one it is about half a second.
+_MOST_CHARACTERS = 256 * 1024
+# One or two kilobytes each, made while an answer is produced.
+_MOST_LEXER_STATES = 50_000
+# With fewer allowed tokens than one in so many, moving them is faster than a masked copy.
+_MASKED_COPY_SHARE = 8
 
 
 def validate_grammar(grammar: str) -> None:
@@ -28,9 +37,24 @@ def validate_grammar(grammar: str) -> None:
     """
     from llguidance import LLMatcher
 
-    reason = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(grammar))
+    _check_length(grammar)
+    reason = LLMatcher.validate_grammar(LLMatcher.grammar_from_lark(grammar), limits=_limits())
     if reason:
         raise GrammarRejected(_shorten(reason))
+
+
+def _check_length(grammar: str) -> None:
+    if len(grammar) > _MOST_CHARACTERS:
+        raise GrammarRejected(
+            f"The grammar cannot be compiled: it has {len(grammar)} characters; "
+            f"{_MOST_CHARACTERS} are possible."
+        )
+
+
+def _limits() -> LLParserLimits:
+    from llguidance import LLParserLimits
+
+    return LLParserLimits(max_lexer_states=_MOST_LEXER_STATES)
 
 
 def _shorten(reason: str) -> str:
@@ -41,14 +65,19 @@ def _shorten(reason: str) -> str:
 
 
 class GrammarCompiler:
-    """Compiles grammars for one vocabulary. Thread-safe; slow calls belong off the event loop."""
+    """Compiles grammars for one vocabulary. Thread-safe; slow calls belong off the event loop.
+
+    A grammar that takes long keeps only those waiting who want the same one.
+    """
 
     def __init__(self, build_tokenizer: Callable[[], LLTokenizer], vocab_size: int) -> None:
         self._build_tokenizer = build_tokenizer
         self._vocab_size = vocab_size
         self._tokenizer: LLTokenizer | None = None
+        self._tokenizer_lock = threading.Lock()
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
-        self._lock = threading.Lock()
+        self._compiling: dict[str, Future[LLMatcher]] = {}
+        self._lock = threading.Lock()  # held for moments only
         self._is_closed = False
 
     def compile(self, grammar: str) -> Grammar:
@@ -57,28 +86,55 @@ class GrammarCompiler:
             if self._is_closed:
                 raise ShuttingDown("The engine is closed.")
             matcher = self._compiled.get(grammar)
-            if matcher is None:
-                matcher = self._compile(grammar)
-                self._compiled[grammar] = matcher
-                if len(self._compiled) > _COMPILED_GRAMMARS:
-                    self._compiled.popitem(last=False)
-            else:
+            if matcher is not None:
                 self._compiled.move_to_end(grammar)
-            return Grammar(matcher.deep_copy(), self._vocab_size)
+                return Grammar(matcher.deep_copy(), self._vocab_size)
+            result = self._compiling.get(grammar)
+            is_first = result is None
+            if result is None:
+                result = self._compiling[grammar] = Future()
+        if is_first:
+            self._fulfil(result, grammar)
+        return Grammar(result.result().deep_copy(), self._vocab_size)
 
     def close(self) -> None:
-        """Forget tokenizer and grammars; the vocabulary behind them is about to go."""
+        """Forget tokenizer and grammars; the vocabulary behind them is about to go. Waits for what
+        is being compiled."""
         with self._lock:
             self._is_closed = True
+            compiling = list(self._compiling.values())
+        wait(compiling)
+        with self._lock:
             self._compiled.clear()
             self._tokenizer = None
+
+    def _fulfil(self, result: Future[LLMatcher], grammar: str) -> None:
+        """Compile a grammar for all who wait for it, and remember it if that succeeds."""
+        try:
+            matcher = self._compile(grammar)
+        except BaseException as error:
+            with self._lock:
+                del self._compiling[grammar]
+            result.set_exception(error)
+            return
+        with self._lock:
+            del self._compiling[grammar]
+            self._compiled[grammar] = matcher
+            if len(self._compiled) > _COMPILED_GRAMMARS:
+                self._compiled.popitem(last=False)
+        result.set_result(matcher)
 
     def _compile(self, grammar: str) -> LLMatcher:
         from llguidance import LLMatcher
 
-        if self._tokenizer is None:
-            self._tokenizer = self._build_tokenizer()
-        matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
+        _check_length(grammar)
+        with self._tokenizer_lock:
+            if self._tokenizer is None:
+                self._tokenizer = self._build_tokenizer()
+            tokenizer = self._tokenizer
+        matcher = LLMatcher(
+            tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=_limits()
+        )
         if matcher.is_error():
             raise GrammarRejected(_shorten(matcher.get_error()))
         return matcher
@@ -104,10 +160,15 @@ class Grammar:
 
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
         self._check()
-        refused = np.unpackbits(
-            ~self._mask.view(np.uint8), count=self._vocab_size, bitorder="little"
-        )
-        np.copyto(logits, -np.inf, where=refused.view(np.bool_))
+        bits = np.unpackbits(self._mask.view(np.uint8), count=self._vocab_size, bitorder="little")
+        allowed = bits.view(np.bool_)
+        if _MASKED_COPY_SHARE * np.count_nonzero(allowed) > self._vocab_size:
+            np.copyto(logits, -np.inf, where=~allowed)
+        else:
+            tokens = np.flatnonzero(allowed)
+            kept = logits[tokens]
+            logits.fill(-np.inf)
+            logits[tokens] = kept
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Advance over tokens; GenerationFailed when the grammar does not allow them."""
@@ -117,6 +178,10 @@ class Grammar:
     def forced(self) -> list[int]:
         """Tokens that must come next whatever the model says; possibly none. Does not advance."""
         return self._matcher.compute_ff_tokens()
+
+    def count_allowed(self, tokens: Sequence[int]) -> int:
+        """How many of ``tokens`` may come next, one after the other. Does not advance."""
+        return self._matcher.validate_tokens(list(tokens))
 
     def _check(self) -> None:
         if self._matcher.is_error():

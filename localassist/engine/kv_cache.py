@@ -1,167 +1,147 @@
-"""Accounting of KV cells and sequence ids, cell by cell; pure, the backend's cells follow it.
+"""Who holds how many KV cells, and every change to them: counted here, made in the cell memory.
 
-A *slot* is a sequence id of the backend. Slots may share cells (a copied prefix); a cell is free
-again when no slot refers to it. A *locked* slot belongs to a running sequence: its cells are
-*pinned* and must not be evicted. Every change that the backend has to repeat is appended to
-``operations``, to be applied in order before the next forward pass.
+A *slot* is a sequence id of the backend; it sees the cells of some consecutive positions. Several
+slots may see the same cell, but exactly one *owns* it: the slot of a cached segment, or the slot of
+the running sequence that computed it. So counts per slot are enough; no cell is known by itself.
+The cells of a *locked* slot are *pinned*: a running sequence needs them.
 
 Knows no tokens: which slot holds which text is the prefix cache's business.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """``target`` shares the first ``length`` cells of ``source``."""
-
-    source: int
-    target: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Truncate:
-    """``slot`` keeps only its first ``length`` cells."""
-
-    slot: int
-    length: int
-
-
-Operation = Copy | Truncate
+from localassist.engine.backend import CellMemory
 
 
 class KvCache:
-    """``cells`` KV cells shared by ``slots`` sequence ids."""
+    """``cells`` KV cells and ``slots`` sequence ids of a ``CellMemory``."""
 
-    def __init__(self, *, cells: int, slots: int) -> None:
+    def __init__(self, memory: CellMemory, *, cells: int, slots: int) -> None:
         self.total_cells = cells
-        self.operations: list[Operation] = []
-        self._free_cells = list(range(cells - 1, -1, -1))
+        self.total_slots = slots
+        self._memory = memory
         self._free_slots = list(range(slots - 1, -1, -1))
-        self._cells_of: dict[int, list[int]] = {}
-        self._references = [0] * cells
-        self._locks = [0] * cells
+        self._owned: dict[int, int] = {}
         self._locked: set[int] = set()
+        self._used = 0
         self._pinned = 0
 
     @property
-    def free_cells(self) -> int:
-        return len(self._free_cells)
+    def used_cells(self) -> int:
+        return self._used
 
     @property
-    def used_cells(self) -> int:
-        return self.total_cells - len(self._free_cells)
+    def free_cells(self) -> int:
+        return self.total_cells - self._used
 
     @property
     def pinned_cells(self) -> int:
-        """Cells of locked slots, shared ones counted once."""
+        """Cells that locked slots own."""
         return self._pinned
 
     @property
-    def has_free_slot(self) -> bool:
-        return bool(self._free_slots)
+    def unpinned_cells(self) -> int:
+        """Cells that are free, or would be without idle segments."""
+        return self.total_cells - self._pinned
 
-    def length(self, slot: int) -> int:
-        return len(self._cells_of[slot])
+    @property
+    def free_slots(self) -> int:
+        return len(self._free_slots)
 
-    def unpinned_cells(self, slot: int, length: int) -> int:
-        """How many of the slot's first ``length`` cells locking it would newly pin."""
-        locks = self._locks
-        return sum(1 for cell in self._cells_of[slot][:length] if locks[cell] == 0)
+    def owned(self, slot: int) -> int:
+        """Cells the slot owns; it may see others."""
+        return self._owned[slot]
 
     def acquire(self) -> int:
-        """A free slot, empty and unlocked. There must be one (``has_free_slot``)."""
+        """A free slot, empty and unlocked; there must be one."""
         slot = self._free_slots.pop()
-        self._cells_of[slot] = []
+        self._owned[slot] = 0
         return slot
 
     def release(self, slot: int) -> None:
-        """Give back the slot and its references to cells. It must be unlocked."""
-        assert slot not in self._locked, "a locked slot cannot be released"
-        self.truncate(slot, 0)
-        del self._cells_of[slot]
+        """Give back the slot; the cells it owns become free, so nobody else may see them."""
+        if slot in self._locked:
+            self.unlock(slot)
+        self._memory.drop_cells(slot)
+        self._used -= self._owned.pop(slot)
         self._free_slots.append(slot)
 
     def lock(self, slot: int) -> None:
-        """Pin the slot's cells, present and future."""
+        """Pin the slot's own cells, present and future."""
         assert slot not in self._locked, "slot is already locked"
         self._locked.add(slot)
-        for cell in self._cells_of[slot]:
-            self._pin(cell)
+        self._pinned += self._owned[slot]
 
     def unlock(self, slot: int) -> None:
         """Undo ``lock``."""
         self._locked.remove(slot)
-        for cell in self._cells_of[slot]:
-            self._unpin(cell)
+        self._pinned -= self._owned[slot]
 
-    def extend(self, slot: int, count: int) -> None:
-        """Reserve ``count`` cells at the end of the slot; that many must be free."""
-        assert count <= len(self._free_cells), "not enough free cells"
-        is_locked = slot in self._locked
-        cells = self._cells_of[slot]
-        for _ in range(count):
-            cell = self._free_cells.pop()
-            self._references[cell] = 1
-            if is_locked:
-                self._pin(cell)
-            cells.append(cell)
+    def reserve(self, slot: int, count: int) -> None:
+        """Count ``count`` cells that the next pass fills; that many must be free."""
+        assert count <= self.free_cells, "not enough free cells"
+        self._add(slot, count)
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Let the empty, unlocked ``target`` share the first ``length`` cells of ``source``."""
-        assert not self._cells_of[target], "the target of a copy must be empty"
-        assert target not in self._locked, "the target of a copy must be unlocked"
-        shared = self._cells_of[source][:length]
-        for cell in shared:
-            self._references[cell] += 1
-        self._cells_of[target] = shared
-        self.operations.append(Copy(source, target, length))
+    def share(self, source: int, target: int, start: int, end: int) -> None:
+        """Let ``target`` see what ``source`` owns from position ``start`` to ``end``."""
+        self._memory.copy_cells(source, target, start, end)
 
-    def truncate(self, slot: int, length: int) -> None:
-        """Drop the slot's references after ``length``."""
-        cells = self._cells_of[slot]
-        if length >= len(cells):
-            return
-        is_locked = slot in self._locked
-        for cell in reversed(cells[length:]):
-            if is_locked:
-                self._unpin(cell)
-            self._references[cell] -= 1
-            if self._references[cell] == 0:
-                self._free_cells.append(cell)
-        del cells[length:]
-        self.operations.append(Truncate(slot, length))
+    def hand_over(self, source: int, target: int, start: int, end: int) -> None:
+        """Let ``target`` see and own these cells of ``source``, which goes on seeing them."""
+        self._memory.copy_cells(source, target, start, end)
+        self._add(source, start - end)
+        self._add(target, end - start)
 
-    def drain_operations(self) -> list[Operation]:
-        """The changes since the last drain, oldest first."""
-        operations, self.operations = self.operations, []
-        return operations
+    def substitute(self, slot: int, source: int, start: int, end: int) -> None:
+        """Let ``slot`` see the cells of ``source`` in place of its own equal ones."""
+        self._memory.drop_range(slot, start, end)
+        self._memory.copy_cells(source, slot, start, end)
+        self._add(slot, start - end)
 
-    def _pin(self, cell: int) -> None:
-        if self._locks[cell] == 0:
-            self._pinned += 1
-        self._locks[cell] += 1
+    def split(self, slot: int, middle: int, end: int) -> int:
+        """Move the cells from ``middle`` to ``end``, the slot's last ones, to a new slot, which is
+        as locked as the old one. There must be a free slot."""
+        target = self.acquire()
+        if slot in self._locked:
+            self.lock(target)
+        self.hand_over(slot, target, middle, end)
+        self._memory.drop_cells(slot, middle)
+        return target
 
-    def _unpin(self, cell: int) -> None:
-        self._locks[cell] -= 1
-        if self._locks[cell] == 0:
-            self._pinned -= 1
+    def cut(self, slot: int, start: int, count: int) -> None:
+        """Drop the slot's last ``count`` cells, its own, which begin at position ``start``."""
+        self._memory.drop_cells(slot, start)
+        self._add(slot, -count)
+
+    def save(self, slot: int) -> memoryview:
+        """The contents of the slot's cells. Raises BackendError."""
+        return self._memory.save_cells(slot)
+
+    def load(self, slot: int, data: memoryview, count: int) -> bool:
+        """Fill an empty slot with ``count`` saved cells; that many must be free.
+
+        False: the data was refused, and the slot is still empty.
+        """
+        assert count <= self.free_cells, "not enough free cells"
+        if not self._memory.load_cells(slot, data):
+            return False
+        self._add(slot, count)
+        return True
+
+    def _add(self, slot: int, count: int) -> None:
+        self._owned[slot] += count
+        self._used += count
+        if slot in self._locked:
+            self._pinned += count
 
     def check_integrity(self) -> None:
-        """Recount everything; an assertion fails when a cell or slot was lost or counted twice."""
-        references = Counter(cell for cells in self._cells_of.values() for cell in cells)
-        locks = Counter(cell for slot in self._locked for cell in self._cells_of[slot])
-        for cell in range(self.total_cells):
-            assert self._references[cell] == references[cell], f"references of cell {cell}"
-            assert self._locks[cell] == locks[cell], f"locks of cell {cell}"
-        assert self._pinned == len(locks), "pinned cells"
-        free = set(self._free_cells)
-        assert len(free) == len(self._free_cells), "a cell is free twice"
-        assert free.isdisjoint(references), "a used cell is free"
-        assert len(free) + len(references) == self.total_cells, "a cell is lost"
-        assert set(self._free_slots).isdisjoint(self._cells_of), "a used slot is free"
-        assert self._locked <= self._cells_of.keys(), "a free slot is locked"
+        """Recount; an assertion fails when a cell or slot was lost or counted twice."""
+        assert all(count >= 0 for count in self._owned.values()), "a slot owns less than nothing"
+        assert self._used == sum(self._owned.values()), "used cells"
+        assert self._used <= self.total_cells, "more cells used than there are"
+        assert self._pinned == sum(self._owned[slot] for slot in self._locked), "pinned cells"
+        assert self._locked <= self._owned.keys(), "a free slot is locked"
+        free = set(self._free_slots)
+        assert free.isdisjoint(self._owned), "a used slot is free"
+        assert len(free) == len(self._free_slots), "a slot is free twice"
+        assert len(free) + len(self._owned) == self.total_slots, "a slot is lost"

@@ -20,7 +20,7 @@ def load_engine(
 
     Raises ModelLoadFailed.
     """
-    from localassist.engine.llama_backend import LlamaBackend
+    from localassist.engine.llama import LlamaBackend
     from localassist.engine.probe import extra_buffers_survive
 
     if settings.use_extra_buffers == "auto":

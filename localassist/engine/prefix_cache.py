@@ -1,173 +1,421 @@
-"""Finished sequences kept as reusable prefixes, least recently used first out.
+"""KV cells of earlier prompts and answers, shared by whoever begins with the same tokens.
 
-First form: a flat list of idle sequences, searched for the longest common token prefix. A radix
-tree over token ids replaces the search without changing this interface: ``claim`` for a new
-sequence, ``insert`` for a finished one, ``evict`` when cells or slots run short,
-``check_integrity`` whenever nothing is running.
+A radix tree over token ids (``radix_tree``) says which prefixes are known. The cells of a segment
+lie in a slot of the context, in a snapshot, or in both. A sequence that begins with known segments
+sees their cells; what it computes itself is *published*, that is, handed over to the tree, chunk by
+chunk while its prompt is prefilled and once more when it leaves.
 
-Works on the accounting of ``KvCache`` alone; knows no model and no requests.
+- Segments on the path of a running sequence are locked. Whatever is above a locked segment is
+  locked too, and whatever is above one with cells has cells.
+- When cells or slots run short the least recently used unlocked segment without resident children
+  goes first. It is saved before, unless it is or is too short to be worth it.
+- A segment is split where texts diverge; the snapshot of the whole is given up then.
+
+Knows no model and no requests, and never waits.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
+from typing import Protocol
 
 from localassist.engine.kv_cache import KvCache
+from localassist.engine.radix_tree import Node, RadixTree, common_prefix
+from localassist.engine.sequence import Sequence
+from localassist.engine.snapshots import PENDING, Entry, Pending
 
-_BLOCK = 256
-
-
-def common_prefix(a: list[int], b: list[int]) -> int:
-    """Length of the longest common prefix."""
-    end = min(len(a), len(b))
-    start = 0
-    while start + _BLOCK <= end and a[start : start + _BLOCK] == b[start : start + _BLOCK]:
-        start += _BLOCK
-    while start < end and a[start] == b[start]:
-        start += 1
-    return start
+# Shorter texts are computed again sooner than they are saved and loaded.
+_WORTH_SAVING = 32
+# Loading a token's cells costs about a hundredth of computing them, and room. Of a segment of which
+# less than this part is wanted, nothing is loaded.
+_WORTH_LOADING = 1 / 8
+# Tokens the tree may know. Snapshots of more than these have outgrown any sensible budget.
+_MOST_TOKENS = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A slot whose cells hold ``tokens``, in order. ``is_idle``: nobody is using it."""
+class SnapshotStore(Protocol):
+    """What the cache needs from ``snapshots.SnapshotStore``. Nothing here waits for a disk."""
 
-    slot: int
-    tokens: list[int]
-    is_idle: bool = False
+    def put(self, prefix: Items[int], segment: Items[int], data: memoryview) -> bytes: ...
+
+    def fetch(self, key: bytes) -> memoryview | Pending | None: ...
+
+    def discard(self, key: bytes) -> None: ...
+
+    def entries(self) -> Iterable[Entry]: ...
+
+    def touch(self, keys: Iterable[bytes]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The best prefix found: ``length`` cells of ``source``, or nothing."""
+    """The first ``length`` tokens are known; they end at ``node`` or inside it."""
 
-    source: Source | None = None
-    length: int = 0
+    node: Node
+    length: int
 
 
 class PrefixCache:
-    """Idle sequences over a ``KvCache``, ordered from least to most recently used.
+    """The segments of one context. With ``can_share`` False (models whose state cannot be cut)
+    nothing is kept. ``idle_cells``: see ``trim``."""
 
-    With ``can_share`` False (models whose state cannot be cut) nothing is kept.
-    """
-
-    def __init__(self, kv: KvCache, *, can_share: bool = True) -> None:
+    def __init__(
+        self,
+        kv: KvCache,
+        store: SnapshotStore | None = None,
+        *,
+        can_share: bool = True,
+        idle_cells: int | None = None,
+        most_tokens: int = _MOST_TOKENS,
+    ) -> None:
+        self.can_share = can_share
+        self.most_resident = kv.total_slots
+        """Segments that may have a slot; the other slots are for running sequences."""
         self.evictions = 0
+        self.saved = 0
+        self.restored_tokens = 0
         self._kv = kv
-        self._can_share = can_share
-        self._idle: dict[int, Source] = {}
+        self._store = store if can_share else None
+        self._idle_cells = idle_cells
+        self._most_tokens = most_tokens
+        self._tree = RadixTree()
+        self._resident: dict[Node, None] = {}
+        self._clock = 0
+        if self._store is not None:
+            self._adopt(self._store)
 
-    def __len__(self) -> int:
-        return len(self._idle)
+    def match(self, tokens: list[int], limit: int) -> Match:
+        """The longest prefix of ``tokens[:limit]`` whose cells are here or can be loaded.
 
-    def match(self, tokens: list[int], limit: int, running: Iterable[Source] = ()) -> Match:
-        """The longest prefix of ``tokens[:limit]`` among idle and ``running`` sources.
-
-        Does not modify the cache. On a tie the idle source that ends with the match wins, because
-        it can be taken over without using another slot.
+        Does not modify the cache.
         """
-        best = Match()
-        if not self._can_share:
-            return best
-        best_rank = (0, False)
-        for source in (*self._idle.values(), *running):
-            length = min(common_prefix(source.tokens, tokens), limit)
-            rank = (length, source.is_idle and len(source.tokens) <= length + 1)
-            if length > 0 and rank > best_rank:
-                best, best_rank = Match(source, length), rank
-        return best
+        node = self._tree.root
+        while node.end < limit:
+            child = node.children.get(tokens[node.end])
+            if child is None or child.is_hollow:
+                break
+            shared = common_prefix(child.tokens, tokens, node.end, limit)
+            if shared < len(child):
+                if child.slot is None and shared < len(child) * _WORTH_LOADING:
+                    break
+                return Match(child, node.end + shared)
+            node = child
+        return Match(node, node.end)
 
-    def claim(self, match: Match, *, is_disposable: bool = False) -> int:
-        """Turn a match into a locked slot holding exactly the matched cells.
+    def locked_length(self, match: Match) -> int:
+        """How many of the matched cells are pinned already."""
+        node = match.node
+        while node.users == 0 and node.parent is not None:
+            node = node.parent
+        return min(node.end, match.length)
 
-        An idle source that ends where the match ends (give or take the one token that has to be
-        computed again) is taken over, unless the claimer is disposable; any other source is
-        copied. May evict idle sequences to find a slot; there must be a free or an idle one.
+    def claim(self, sequence: Sequence, match: Match, *, can_wait: bool = True) -> int:
+        """Give the sequence a slot that sees the matched cells, and lock them.
+
+        Missing ones are loaded. The number of snapshots that are still on their way from the disk,
+        if there are any and ``can_wait``: then nothing was changed, and a later call gets further.
+        Otherwise 0, and ``sequence.computed`` says how many tokens it was in the end: snapshots may
+        have been lost, damaged, late, or without room. There must be a free slot.
         """
-        source, kv = match.source, self._kv
-        if source is not None and source.is_idle and not is_disposable:
-            if len(source.tokens) <= match.length + 1:
-                return self._take_over(source, match.length)
-        if source is not None and source.is_idle:
-            self._touch(source)
-        if not kv.has_free_slot:
-            self._evict_other(source)
-        if not kv.has_free_slot:
-            assert source is not None and source.is_idle, "no slot left to claim"
-            return self._take_over(source, match.length)
-        slot = kv.acquire()
-        if source is not None:
-            kv.copy(source.slot, slot, match.length)
-        kv.lock(slot)
-        return slot
+        path = match.node.path()
+        snapshots = {node: self._fetch(node) for node in path if node.slot is None}
+        late = sum(snapshot is PENDING for snapshot in snapshots.values())
+        if late and can_wait:
+            return late
+        end = self._tree.root
+        for node in path:
+            if node.slot is None and not self._load(node, snapshots[node]):
+                break
+            self._lock(node)
+            end = node
+        end = self._end_at(end, match.length)
+        sequence.slot = self._kv.acquire()
+        self._kv.lock(sequence.slot)
+        for node in end.path():
+            self._kv.share(node.resident_slot, sequence.slot, node.start, node.end)
+        sequence.path = end
+        sequence.computed = sequence.published = end.end
+        self._touch(end)
+        return 0
 
-    def insert(self, slot: int, tokens: list[int]) -> None:
-        """Keep a locked slot, whose cells hold ``tokens``, as idle; or release it.
+    def publish(self, sequence: Sequence, *, is_last: bool = False) -> None:
+        """Move computed cells of a running sequence into the tree; lock what they become.
 
-        It is released when empty or when another idle sequence already holds the same prefix;
-        idle sequences that are a prefix of the new one are released instead.
+        Cells that the tree already has are dropped in favour of its own. Those whose tokens end
+        inside a known segment stay the sequence's, as more may follow, unless it ``is_last`` and
+        the segment lacks them. Some also stay when slots run out.
         """
-        kv = self._kv
-        assert kv.length(slot) == len(tokens), "tokens and cells disagree"
-        kv.unlock(slot)
-        if not tokens or not self._can_share:
-            kv.release(slot)
+        if not self.can_share or sequence.is_disposable:
             return
-        for other in list(self._idle.values()):
-            shared = common_prefix(other.tokens, tokens)
-            if shared == len(tokens):
-                self._touch(other)
-                kv.release(slot)
-                return
-            if shared == len(other.tokens):
-                self._drop(other)
-        self._idle[slot] = Source(slot, tokens, is_idle=True)
-
-    def evict(self) -> bool:
-        """Release the least recently used idle sequence; False when there is none."""
-        for source in self._idle.values():
-            self._drop(source)
-            self.evictions += 1
-            return True
-        return False
-
-    def make_room(self, cells: int) -> bool:
-        """Evict until ``cells`` cells are free; False when even an empty cache is not enough."""
-        while self._kv.free_cells < cells:
-            if not self.evict():
-                return False
-        return True
-
-    def clear(self) -> None:
-        """Release every idle sequence."""
-        while self.evict():
+        while sequence.published < sequence.computed and self._publish_some(sequence, is_last):
             pass
 
-    def check_integrity(self) -> None:
-        """Recount: every idle source owns an unlocked slot with as many cells as tokens."""
-        self._kv.check_integrity()
-        for slot, source in self._idle.items():
-            assert slot == source.slot and source.is_idle, f"entry of slot {slot}"
-            assert self._kv.length(slot) == len(source.tokens), f"cells of slot {slot}"
+    def release(self, sequence: Sequence) -> None:
+        """Take the slot of a running sequence, with all cells that it owns, and unlock its path."""
+        assert sequence.path is not None, "the sequence does not run"
+        self._kv.release(sequence.slot)
+        self._touch(sequence.path)
+        for node in sequence.path.path():
+            self._unlock(node)
+        sequence.path = None
+        sequence.slot = -1
+        sequence.computed = sequence.published = 0
 
-    def _take_over(self, source: Source, length: int) -> int:
-        del self._idle[source.slot]
-        self._kv.truncate(source.slot, length)
-        self._kv.lock(source.slot)
-        return source.slot
+    def evict(self) -> bool:
+        """Take the cells of the least recently used segment that can go; False: none can."""
+        idle = [node for node in self._resident if not (node.users or node.resident_children)]
+        if not idle:
+            return False
+        node = min(idle, key=lambda node: node.last_used)
+        if node.key is None and self._is_worth_saving(node):
+            self._save(node)
+        self._vacate(node)
+        self._tree.prune(node)
+        self.evictions += 1
+        return True
 
-    def _touch(self, source: Source) -> None:
-        self._idle[source.slot] = self._idle.pop(source.slot)
+    def make_room(self, cells: int) -> bool:
+        """Evict until ``cells`` cells are free; False, with nothing evicted, when too many are
+        pinned."""
+        if cells > self._kv.unpinned_cells:
+            return False
+        while self._kv.free_cells < cells:
+            evicted = self.evict()
+            assert evicted, "cells that nobody needs cannot be freed"
+        return True
 
-    def _drop(self, source: Source) -> None:
-        del self._idle[source.slot]
-        self._kv.release(source.slot)
+    def trim(self) -> None:
+        """Evict until no more than ``idle_cells`` cells are unlocked (None: any number may be).
 
-    def _evict_other(self, spared: Source | None) -> None:
-        """Evict the least recently used idle sequence that is not ``spared``."""
-        for source in self._idle.values():
-            if source is not spared:
-                self._drop(source)
-                self.evictions += 1
+        Attention on a processor costs time for each used cell, so call it when something runs.
+        """
+        if self._idle_cells is not None:
+            idle = self._kv.used_cells - self._kv.pinned_cells
+            self.make_room(self._kv.free_cells + idle - self._idle_cells)
+        self._forget_oldest()
+
+    def save_some(self) -> bool:
+        """Save one segment that is not stored yet, the most recently used first but none before
+        what is above it; False: there is none left."""
+        unsaved = [
+            node
+            for node in self._resident
+            if node.key is None and node.users == 0 and self._is_worth_saving(node)
+        ]
+        if not unsaved:
+            return False
+        latest = max(unsaved, key=lambda node: node.last_used)
+        self._save(next(node for node in latest.path() if node.key is None))
+        return True
+
+    # Publishing.
+
+    def _publish_some(self, sequence: Sequence, is_last: bool) -> bool:
+        """Publish up to the next border of a segment; False: no more can be published now."""
+        node, start, end = sequence.path, sequence.published, sequence.computed
+        assert node is not None, "the sequence does not run"
+        child = node.children.get(sequence.tokens[start])
+        if child is None:
+            return self._append(sequence, node)
+        shared = common_prefix(child.tokens, sequence.tokens, start, end)
+        if shared < len(child):
+            is_divergent = start + shared < end
+            is_refill = is_last and child.is_hollow
+            return (is_divergent or is_refill) and self._divide(child, shared)
+        if child.slot is not None:
+            self._kv.substitute(sequence.slot, child.slot, start, child.end)
+        elif self._has_slot():
+            slot = self._give_slot(child)
+            self._kv.hand_over(sequence.slot, slot, start, child.end)
+        else:
+            return False
+        self._lock(child)
+        sequence.path, sequence.published = child, child.end
+        return True
+
+    def _append(self, sequence: Sequence, node: Node) -> bool:
+        """Publish what nobody has computed before: the leaf grows if it is the sequence's alone."""
+        start, end = sequence.published, sequence.computed
+        tokens = sequence.tokens[start:end]
+        if node.users == 1 and node.key is None and not node.children:
+            self._tree.extend(node, tokens)
+        elif self._has_slot():
+            node = self._tree.add(node, tokens)
+            self._give_slot(node)
+            self._lock(node)
+        else:
+            return False
+        self._kv.hand_over(sequence.slot, node.resident_slot, start, end)
+        sequence.path, sequence.published = node, end
+        return True
+
+    def _divide(self, node: Node, length: int) -> bool:
+        """Split a segment of which only ``length`` tokens are wanted. True: look again."""
+        if node.is_hollow:
+            self._tree.split(node, length)
+            return True
+        if node.slot is None and not self._load(node, self._fetch(node)):
+            return node.is_hollow
+        self._lock(node)  # it must not make room for its own half
+        head = self._split(node, length)
+        for half in (node, head):
+            if half is not None:
+                self._unlock(half)
+        return head is not None
+
+    # Cells, slots and locks.
+
+    def _end_at(self, node: Node, length: int) -> Node:
+        """Where a path that was locked down to ``node`` ends if ``length`` tokens are wanted."""
+        if node.end <= length:
+            return node
+        head = self._split(node, length - node.start)
+        self._unlock(node)
+        if head is not None:
+            return head
+        assert node.parent is not None
+        return node.parent
+
+    def _split(self, node: Node, length: int) -> Node | None:
+        """Split a locked segment; its users use both halves. None: there is no slot for one more.
+
+        The upper half is new. The snapshot, which is of the whole, is given up.
+        """
+        if not self._has_slot():
+            return None
+        self._forget(node)
+        head = self._tree.split(node, length)
+        head.slot = node.resident_slot
+        head.resident_children = 1
+        node.slot = self._kv.split(head.slot, node.start, node.end)
+        self._resident[head] = None
+        return head
+
+    def _has_slot(self) -> bool:
+        """Make sure that one more segment may have a slot."""
+        return len(self._resident) < self.most_resident or self.evict()
+
+    def _give_slot(self, node: Node) -> int:
+        """Give a segment an empty slot; there must be one for it."""
+        assert node.parent is not None
+        node.slot = self._kv.acquire()
+        node.parent.resident_children += 1
+        node.last_used = self._clock
+        self._resident[node] = None
+        return node.slot
+
+    def _vacate(self, node: Node) -> None:
+        """Take the slot of an unlocked segment without resident children, with its cells."""
+        assert node.parent is not None
+        self._kv.release(node.resident_slot)
+        node.slot = None
+        node.parent.resident_children -= 1
+        del self._resident[node]
+
+    def _lock(self, node: Node) -> None:
+        if node.users == 0:
+            self._kv.lock(node.resident_slot)
+        node.users += 1
+
+    def _unlock(self, node: Node) -> None:
+        node.users -= 1
+        if node.users == 0:
+            self._kv.unlock(node.resident_slot)
+
+    def _touch(self, node: Node) -> None:
+        """Note that a path has been used; what is above is kept longer than what is below."""
+        self._clock += 1
+        path = node.path()
+        for each in path:
+            each.last_used = self._clock
+        if self._store is not None:
+            self._store.touch([each.key for each in reversed(path) if each.key is not None])
+
+    # Snapshots.
+
+    def _is_worth_saving(self, node: Node) -> bool:
+        """Without what is above, what is stored below could not be used."""
+        if self._store is None:
+            return False
+        return node.end >= _WORTH_SAVING or bool(node.children)
+
+    def _save(self, node: Node) -> None:
+        assert self._store is not None
+        data = self._kv.save(node.resident_slot)
+        node.key = self._store.put(self._tree.prefix(node), node.tokens, data)
+        self.saved += 1
+
+    def _fetch(self, node: Node) -> memoryview | Pending | None:
+        assert self._store is not None and node.key is not None
+        return self._store.fetch(node.key)
+
+    def _load(self, node: Node, snapshot: memoryview | Pending | None) -> bool:
+        """Bring a stored segment below resident, locked ones back into a slot, if possible."""
+        if snapshot is PENDING:
+            return False
+        if snapshot is None:
+            self._forget(node)
+            return False
+        if not (self.make_room(len(node)) and self._has_slot()):
+            return False
+        slot = self._give_slot(node)
+        if self._kv.load(slot, snapshot, len(node)):
+            self.restored_tokens += len(node)
+            return True
+        self._vacate(node)
+        self._forget(node)
+        return False
+
+    def _forget(self, node: Node) -> None:
+        """Give up the snapshot of a segment; one without cells is hollow then, or gone."""
+        if node.key is not None:
+            assert self._store is not None
+            self._store.discard(node.key)
+            node.key = None
+            self._tree.prune(node)
+
+    def _forget_oldest(self) -> None:
+        """Bound the tree: its oldest leaves go, with their snapshots."""
+        if self._tree.tokens <= self._most_tokens:
+            return
+        goal = self._most_tokens * 7 // 8
+        while self._tree.tokens > goal:
+            leaves = [n for n in self._tree.nodes() if n.slot is None and not n.children]
+            if not leaves:
                 return
+            for leaf in sorted(leaves, key=lambda node: node.last_used):
+                if self._tree.tokens > goal:
+                    self._forget(leaf)
+
+    def _adopt(self, store: SnapshotStore) -> None:
+        """Know again what an earlier process has stored. Where segments overlap, one is chosen; the
+        other may be of use to another process."""
+        found = list(enumerate(store.entries()))
+        self._clock = len(found)
+        for age, entry in sorted(found, key=lambda item: (item[1].start, len(item[1].tokens))):
+            node = self._tree.place(list(entry.tokens), entry.start)
+            if node is not None:
+                node.key, node.last_used = entry.key, age
+        self._forget_oldest()
+
+    def check_integrity(self, running: Iterable[Sequence] = ()) -> None:
+        """Recount everything; ``running`` are the sequences that have a slot."""
+        self._tree.check_integrity()
+        self._kv.check_integrity()
+        users: Counter[Node] = Counter()
+        for sequence in running:
+            assert sequence.path is not None and sequence.path.end == sequence.published
+            users.update(sequence.path.path())
+            own = sequence.computed + len(sequence.drafted) - sequence.published
+            assert self._kv.owned(sequence.slot) == own, "cells of a sequence"
+        resident = set()
+        for node in self._tree.nodes():
+            assert node.users == users[node], "users of a segment"
+            if node.slot is not None:
+                resident.add(node)
+                assert self._kv.owned(node.slot) == len(node), "cells of a segment"
+        assert resident == self._resident.keys(), "segments with slots"
+        assert len(resident) <= max(0, self.most_resident), "more segments than slots for them"

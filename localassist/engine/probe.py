@@ -24,7 +24,7 @@ _PREFILL_TOKENS = 64  # enough rows for the matrix kernels, single rows follow
 
 def extra_buffers_survive(model_path: Path, folder: Path, *, timeout_seconds: float) -> bool:
     """The remembered verdict for this model file on this machine, or a new one (takes seconds)."""
-    from localassist.engine.llama_backend import runtime_fingerprint
+    from localassist.engine.llama.library import runtime_fingerprint
 
     key = runtime_fingerprint(model_path)
     verdicts = _read_verdicts(folder / _FILE_NAME)
@@ -85,10 +85,10 @@ def main(model_path: Path) -> None:
     """Decode a few tokens with repacked weights, in one large and several small passes."""
     from localassist.engine.backend import Batch
     from localassist.engine.config import EngineSettings
-    from localassist.engine.llama_backend import LlamaBackend
+    from localassist.engine.llama import LlamaBackend
 
     settings = EngineSettings(
-        context_tokens=256, max_sequences=1, cached_sequences=0, batch_tokens=_PREFILL_TOKENS
+        context_tokens=256, max_sequences=1, cached_segments=0, batch_tokens=_PREFILL_TOKENS
     )
     backend = LlamaBackend(model_path, settings, use_extra_buffers=True)
     positions = list(range(_PREFILL_TOKENS))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from localassist.core import FinishReason, Usage
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.grammar import validate_grammar
-from localassist.engine.prefix_cache import common_prefix
+from localassist.engine.radix_tree import common_prefix
 from localassist.engine.request import Finished, Generate, Piece
 from localassist.engine.sampler import check_sampling
 from localassist.errors import (

@@ -2,7 +2,8 @@
 
 It takes what has arrived, asks the scheduler for a step, runs it, lets every request read its
 logits, and hands over what came of it. An error in one request ends that request; an error of the
-backend ends all of them and the worker.
+backend ends all of them and the worker. When nobody wants anything, it saves the KV cells of idle
+conversations, so that making room for others later costs nothing and a restart finds them.
 """
 
 from __future__ import annotations
@@ -13,36 +14,36 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from time import monotonic
 
-from localassist.engine.backend import Backend, BackendError, Limits
+from localassist.engine.backend import Backend, BackendError
 from localassist.engine.batch import Output, build_batch
+from localassist.engine.config import EngineSettings
+from localassist.engine.counters import EngineCounters
 from localassist.engine.delivery import Outbox, Stream
 from localassist.engine.generation import Progress, Task
-from localassist.engine.kv_cache import Copy, KvCache, Operation
+from localassist.engine.kv_cache import KvCache
 from localassist.engine.prefix_cache import PrefixCache
-from localassist.engine.scheduler import Plan, Scheduler
+from localassist.engine.request import Finished
+from localassist.engine.scheduler import Chunk, Plan, Scheduler
 from localassist.engine.sequence import Sequence
+from localassist.engine.snapshots import SnapshotStore
 from localassist.errors import GenerationFailed, LocalAssistError, ShuttingDown
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class EngineCounters:
-    """Totals since the start, and the state after the last step."""
-
-    steps: int = 0
-    rows: int = 0
-    widest_step: int = 0
-    """Most sequences that shared one step."""
-    preemptions: int = 0
-    evictions: int = 0
-    running: int = 0
-    waiting: int = 0
-    used_cells: int = 0
-    pinned_cells: int = 0
+# A conversation is saved once nobody has wanted anything for so long: saving takes milliseconds, in
+# which a new request would wait.
+_QUIET_SECONDS = 0.5
+# A snapshot on its way from the disk wakes the worker; this is for one that never arrives.
+_SNAPSHOT_SECONDS = 1.0
+_LAST_SAVES_SECONDS = 10.0
+_CPU_IDLE_CELLS = 512
+_DRAFT_ROWS = 32
+_MB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,10 @@ class _Abort:
     job: Job
 
 
+class _Wake:
+    """A snapshot has arrived."""
+
+
 class Worker:
     """Runs jobs on its own thread from construction until ``close`` or a backend error.
 
@@ -72,12 +77,22 @@ class Worker:
     scheduler: Scheduler
 
     def __init__(
-        self, open_backend: Callable[[], Backend], *, max_sequences: int, name: str
+        self,
+        open_backend: Callable[[], Backend],
+        settings: EngineSettings,
+        *,
+        name: str,
+        snapshot_folder: Path | None = None,
     ) -> None:
         """Waits until the backend is open; raises what ``open_backend`` raises."""
-        self.counters = EngineCounters()
         self.has_failed = False
-        self._inbox: queue.SimpleQueue[Job | _Abort | None] = queue.SimpleQueue()
+        self._settings = settings
+        self._snapshot_folder = snapshot_folder
+        self._store: SnapshotStore | None = None
+        self._is_stalled = False  # all that is left to do waits for snapshots
+        self._has_unsaved = False
+        self._totals = EngineCounters()
+        self._inbox: queue.SimpleQueue[Job | _Abort | _Wake | None] = queue.SimpleQueue()
         self._gate = threading.Lock()  # orders submissions against the end of the worker
         self._end: Callable[[], LocalAssistError] | None = None
         self._jobs: dict[Job, None] = {}
@@ -86,7 +101,7 @@ class Worker:
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._main,
-            args=(open_backend, max_sequences, opened),
+            args=(open_backend, opened),
             name=f"engine-{name}",
             daemon=True,
         )
@@ -118,17 +133,69 @@ class Worker:
         self._inbox.put(None)
         self._thread.join()
 
-    def _main(
-        self, open_backend: Callable[[], Backend], max_sequences: int, opened: Future[None]
-    ) -> None:
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a place."""
+        return self.scheduler.waiting + self._inbox.qsize()
+
+    @property
+    def counters(self) -> EngineCounters:
+        """A copy, readable from any thread."""
+        scheduler = self.scheduler
+        held = None if self._store is None else self._store.counters
+        return replace(
+            self._totals,
+            restored_tokens=scheduler.cache.restored_tokens,
+            preemptions=scheduler.preemptions,
+            evictions=scheduler.cache.evictions,
+            running=scheduler.running,
+            waiting=scheduler.waiting,
+            used_cells=scheduler.kv.used_cells,
+            pinned_cells=scheduler.kv.pinned_cells,
+            snapshot_memory_bytes=0 if held is None else held.memory_bytes,
+            snapshot_disk_bytes=0 if held is None else held.disk_bytes,
+        )
+
+    def _main(self, open_backend: Callable[[], Backend], opened: Future[None]) -> None:
         try:
             self.backend = open_backend()
-            self.scheduler = _scheduler_for(self.backend.limits, max_sequences)
+            self._store = self._open_store()
+            self.scheduler = self._create_scheduler()
         except BaseException as error:
             opened.set_exception(error)
             return
         opened.set_result(None)
         self._run()
+        if self._store is not None:
+            self._store.close()
+
+    def _open_store(self) -> SnapshotStore | None:
+        settings = self._settings
+        if not self.backend.limits.can_truncate:
+            return None
+        return SnapshotStore(
+            self._snapshot_folder,
+            self.backend.fingerprint,
+            memory_bytes=settings.snapshot_memory_mb * _MB,
+            disk_bytes=settings.snapshot_disk_mb * _MB,
+            on_ready=lambda: self._inbox.put(_Wake()),
+        )
+
+    def _create_scheduler(self) -> Scheduler:
+        limits, settings = self.backend.limits, self._settings
+        idle_cells = settings.idle_cells
+        if idle_cells is None and settings.gpu_layers == 0:
+            idle_cells = _CPU_IDLE_CELLS
+        kv = KvCache(self.backend, cells=limits.cells, slots=limits.sequence_ids)
+        cache = PrefixCache(kv, self._store, can_share=limits.can_truncate, idle_cells=idle_cells)
+        return Scheduler(
+            kv,
+            cache,
+            max_sequences=settings.max_sequences,
+            batch_tokens=limits.batch_rows,
+            logits_rows=limits.logits_rows,
+            draft_rows=_DRAFT_ROWS,
+        )
 
     def _run(self) -> None:
         end: Callable[[], LocalAssistError] = partial(ShuttingDown, "The engine is shutting down.")
@@ -137,6 +204,7 @@ class Worker:
                 if self.scheduler.has_work:
                     self._step()
                 self._flush()
+            self._save_all()
         except Exception as error:
             # Whatever it was, the context can no longer be trusted.
             _log.exception("the engine has stopped")
@@ -148,9 +216,14 @@ class Worker:
         """Take everything that has arrived, waiting when there is nothing else to do."""
         while True:
             try:
-                message = self._inbox.get(block=not self.scheduler.has_work)
+                message = self._inbox.get(timeout=self._patience())
             except queue.Empty:
-                return True
+                if self.scheduler.has_work:
+                    self._is_stalled = False
+                    return True
+                self._save_one()
+                continue
+            self._is_stalled = False
             match message:
                 case None:
                     return False
@@ -159,26 +232,52 @@ class Worker:
                     self._flush()
                 case _Abort(job):
                     self._remove(job)
-                    self._count()
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for a message before turning to something else; None is for ever."""
+        if self.scheduler.has_work:
+            return _SNAPSHOT_SECONDS if self._is_stalled else 0
+        return _QUIET_SECONDS if self._has_unsaved else None
+
+    def _save_one(self) -> None:
+        """Save one idle segment; while there are more, go on as long as no message is there."""
+        while self._has_unsaved and self._inbox.empty():
+            self._has_unsaved = self._store is not None and self.scheduler.cache.save_some()
+
+    def _save_all(self) -> None:
+        """Save what is not saved yet, before an orderly end."""
+        for job in list(self._jobs):
+            for sequence in list(job.sequences):
+                self._finish(job, sequence)
+        deadline = monotonic() + _LAST_SAVES_SECONDS
+        while self._store is not None and monotonic() < deadline:
+            if not self.scheduler.cache.save_some():
+                return
 
     def _step(self) -> None:
         plan = self.scheduler.schedule()
-        self._apply(plan.operations)
+        if not plan.chunks:
+            self._is_stalled = True
+            return
         batch, outputs = build_batch(plan.chunks)
-        if not batch.tokens:
-            raise BackendError("the scheduler found nothing to do")
         self.backend.forward(batch)
         self.scheduler.complete(plan)
+        wanted: dict[Sequence, list[Output]] = {}
         for output in outputs:
-            self._advance(output)
-        self._count(plan)
+            wanted.setdefault(output.sequence, []).append(output)
+        for chunk in plan.chunks:
+            if chunk.sequence in wanted:
+                self._advance(chunk, wanted[chunk.sequence])
+        self._has_unsaved = True
+        self._count(plan, len(batch), len(outputs))
 
-    def _apply(self, operations: list[Operation]) -> None:
-        for operation in operations:
-            if isinstance(operation, Copy):
-                self.backend.copy_sequence(operation.source, operation.target, operation.length)
-            else:
-                self.backend.truncate_sequence(operation.slot, operation.length)
+    def _count(self, plan: Plan, rows: int, wanted_rows: int) -> None:
+        totals = self._totals
+        totals.steps += 1
+        totals.rows += rows
+        totals.widest_step = max(totals.widest_step, len(plan.chunks))
+        totals.prefilled_tokens += rows - wanted_rows
+        totals.drafted_tokens += sum(chunk.drafted for chunk in plan.chunks)
 
     def _start(self, job: Job) -> None:
         self._jobs[job] = None
@@ -187,18 +286,25 @@ class Worker:
         except Exception as error:
             self._fail(job, error)
 
-    def _advance(self, output: Output) -> None:
-        job = self._owners.get(output.sequence)
-        if job is None:  # an earlier row of this step ended the job
+    def _advance(self, chunk: Chunk, outputs: list[Output]) -> None:
+        """Let the job read its rows, and drop the cells of guesses that were wrong."""
+        job = self._owners.get(chunk.sequence)
+        if job is None:  # another sequence of this step ended the job
             return
         try:
-            self._follow(job, job.task.advance(output))
+            progress = job.task.advance(outputs)
         except BackendError:
             raise
         except Exception as error:
             self._fail(job, error)
+            return
+        if chunk.drafted:
+            self.scheduler.settle(chunk)
+        self._follow(job, progress)
 
     def _follow(self, job: Job, progress: Progress) -> None:
+        self._totals.forced_tokens += progress.forced_tokens
+        self._totals.accepted_tokens += progress.accepted_tokens
         for sequence in progress.done:
             self._finish(job, sequence)
         for sequence in progress.start:
@@ -208,6 +314,8 @@ class Worker:
         if progress.piece is not None:
             self._outbox.add(job.stream, progress.piece)
         if progress.end is not None:
+            if isinstance(progress.end, Finished):
+                self._totals.generated_tokens += progress.end.usage.completion_tokens
             self._outbox.add(job.stream, progress.end)
             self._remove(job)
 
@@ -231,27 +339,13 @@ class Worker:
     def _finish(self, job: Job, sequence: Sequence) -> None:
         job.sequences.discard(sequence)
         del self._owners[sequence]
+        self._totals.cached_tokens += sequence.cached_tokens or 0
         self.scheduler.finish(sequence)
 
     def _flush(self) -> None:
         for stream in self._outbox.flush():
             for job in [job for job in self._jobs if job.stream is stream]:
                 self._remove(job)
-
-    def _count(self, plan: Plan | None = None) -> None:
-        before, scheduler = self.counters, self.scheduler
-        chunks = plan.chunks if plan is not None else []
-        self.counters = EngineCounters(
-            steps=before.steps + (plan is not None),
-            rows=before.rows + sum(chunk.count for chunk in chunks),
-            widest_step=max(before.widest_step, len(chunks)),
-            preemptions=scheduler.preemptions,
-            evictions=scheduler.cache.evictions,
-            running=scheduler.running,
-            waiting=scheduler.waiting,
-            used_cells=scheduler.kv.used_cells,
-            pinned_cells=scheduler.kv.pinned_cells,
-        )
 
     def _end_all(self, end: Callable[[], LocalAssistError]) -> None:
         """Refuse new jobs and end all others, also those that have not been looked at yet."""
@@ -267,14 +361,3 @@ class Worker:
         self._jobs.clear()
         self._owners.clear()
         self._outbox.flush()
-
-
-def _scheduler_for(limits: Limits, max_sequences: int) -> Scheduler:
-    kv = KvCache(cells=limits.cells, slots=limits.sequence_ids)
-    return Scheduler(
-        kv,
-        PrefixCache(kv, can_share=limits.can_truncate),
-        max_sequences=max_sequences,
-        batch_tokens=limits.batch_rows,
-        logits_rows=limits.logits_rows,
-    )

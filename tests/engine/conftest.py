@@ -25,7 +25,7 @@ async def make_engine() -> AsyncIterator[Callable[..., LlamaEngine]]:
     engines: list[LlamaEngine] = []
 
     def make(backend: ScriptedBackend, *, max_sequences: int = 8) -> LlamaEngine:
-        settings = EngineSettings(max_sequences=max_sequences, cached_sequences=0)
+        settings = EngineSettings(max_sequences=max_sequences, cached_segments=0)
         engine = LlamaEngine(lambda: backend, "scripted", settings)
         engines.append(engine)
         return engine

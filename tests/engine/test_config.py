@@ -15,14 +15,14 @@ from localassist.engine import EngineSettings
 
 def test_defaults_are_valid() -> None:
     settings = EngineSettings()
-    assert settings.sequence_ids == settings.max_sequences + settings.cached_sequences
+    assert settings.sequence_ids == settings.max_sequences + settings.cached_segments
 
 
 @pytest.mark.parametrize(
     "values",
     [
         {"max_sequences": 64, "batch_tokens": 32},
-        {"max_sequences": 200, "cached_sequences": 100},
+        {"max_sequences": 200, "cached_segments": 100},
         {"threads": 0},
         {"cache_type_k": "q3"},
         {"n_ctx": 512},

@@ -330,7 +330,7 @@ async def test_cancels_at_any_piece_leave_the_cache_whole(
     cancels: list[tuple[int, int]],
 ) -> None:
     backend = ScriptedBackend(endless, cells=60, context_length=40)
-    engine = LlamaEngine(lambda: backend, "x", EngineSettings(max_sequences=3, cached_sequences=0))
+    engine = LlamaEngine(lambda: backend, "x", EngineSettings(max_sequences=3, cached_segments=0))
     cancel_at = dict(cancels)
 
     async def read(index: int) -> None:
@@ -353,7 +353,8 @@ async def test_cancels_at_any_piece_leave_the_cache_whole(
     scheduler = engine._worker.scheduler
     scheduler.check_integrity()
     assert not scheduler.has_work
-    scheduler.cache.clear()
+    while scheduler.cache.evict():
+        pass
     assert scheduler.kv.used_cells == 0
 
 

@@ -13,9 +13,8 @@ import pytest
 from localassist.core import Constraint, SamplingParams
 from localassist.engine import EngineSettings, Finished, Generate, LlamaEngine, load_engine
 from localassist.engine.backend import Batch
-from localassist.engine.llama_backend import LlamaBackend
-from localassist.engine.sampler import sampling_stages
-from localassist.engine.scripted_backend import NumpySampler
+from localassist.engine.llama import LlamaBackend
+from localassist.engine.sampler import Sampler
 from localassist.errors import ModelLoadFailed
 
 pytestmark = pytest.mark.model
@@ -165,7 +164,7 @@ async def test_scores_equal_teacher_forcing(backend: LlamaBackend, model_path: P
 
 def clear(backend: LlamaBackend) -> None:
     for slot in range(backend.limits.sequence_ids):
-        backend.truncate_sequence(slot, 0)
+        backend.drop_cells(slot)
 
 
 def prefill(backend: LlamaBackend, texts: list[str]) -> list[int]:
@@ -194,46 +193,6 @@ def test_logits_in_a_shared_pass_are_those_of_a_pass_alone(backend: LlamaBackend
         np.testing.assert_allclose(backend.logits(row), expected, atol=0.2)
 
 
-def test_a_copied_prefix_predicts_what_the_original_does(backend: LlamaBackend) -> None:
-    text, more = "The capital of France", " is the city of"
-    (row,) = prefill(backend, [text + more])
-    expected = backend.logits(row).copy()
-    length = len(backend.tokenize(text, parse_special=False))
-    rest = backend.tokenize(more, parse_special=False)
-    backend.copy_sequence(0, 1, length)
-    positions = list(range(length, length + len(rest)))
-    wants = [False] * (len(rest) - 1) + [True]
-    backend.forward(Batch(rest, positions, [1] * len(rest), wants))
-    np.testing.assert_allclose(backend.logits(len(rest) - 1), expected, atol=0.2)
-
-
-def test_llama_samplers_choose_what_the_stages_say(backend: LlamaBackend) -> None:
-    """Where a choice is certain, the chain equals the plain numpy reading of the same stages."""
-    (row,) = prefill(backend, ["The capital of France is"])
-    favourite = int(backend.logits(row).argmax())
-    for params in (
-        SamplingParams(temperature=0),
-        SamplingParams(temperature=0, logit_bias={favourite: -100.0}),
-        SamplingParams(temperature=0, presence_penalty=2.0, frequency_penalty=1.5),
-        SamplingParams(temperature=0, repeat_penalty=1.8),
-        SamplingParams(temperature=0.7, top_k=1),
-        SamplingParams(temperature=0.7, top_p=0.0),
-        SamplingParams(min_p=1.0),
-    ):
-        plain = NumpySampler(sampling_stages(params), backend.logits)
-        expected = [plain.sample(row) for _ in range(6)]
-        assert draw(backend, params, row, 6) == expected, params
-
-
-def test_penalties_count_more_distinct_tokens_than_fit_at_first(backend: LlamaBackend) -> None:
-    (row,) = prefill(backend, ["The capital of France is"])
-    params = SamplingParams(temperature=0, presence_penalty=100.0, frequency_penalty=0.5)
-    drawn = draw(backend, params, row, 200)
-    assert len(set(drawn)) == 200
-    plain = NumpySampler(sampling_stages(params), backend.logits)
-    assert drawn == [plain.sample(row) for _ in range(200)]
-
-
 def test_the_coldest_temperature_is_greedy(backend: LlamaBackend) -> None:
     (row,) = prefill(backend, ["The capital of France is"])
     favourite = int(backend.logits(row).argmax())
@@ -241,15 +200,12 @@ def test_the_coldest_temperature_is_greedy(backend: LlamaBackend) -> None:
         assert draw(backend, SamplingParams(temperature=temperature), row, 5) == [favourite] * 5
 
 
-def test_greedy_and_penalties_need_no_chain(backend: LlamaBackend) -> None:
-    """A chain of llama.cpp goes over the whole vocabulary: a fifth of a pass of eight rows."""
-    for params in (
-        SamplingParams(temperature=0),
-        SamplingParams(temperature=0, repeat_penalty=1.1),
-    ):
-        sampler = backend.create_sampler(sampling_stages(params))
-        assert sampler._chain is None
-        sampler.close()
+def test_penalties_count_every_token_there_is(backend: LlamaBackend) -> None:
+    (row,) = prefill(backend, ["The capital of France is"])
+    params = SamplingParams(temperature=0, presence_penalty=100.0, frequency_penalty=0.5)
+    logits = backend.logits(row).copy()
+    assert draw(backend, params, row, 200) == np.argsort(-logits, kind="stable")[:200].tolist()
+    np.testing.assert_array_equal(backend.logits(row), logits)
 
 
 def test_seeds_repeat_and_differ(backend: LlamaBackend) -> None:
@@ -259,9 +215,11 @@ def test_seeds_repeat_and_differ(backend: LlamaBackend) -> None:
 
 
 def draw(backend: LlamaBackend, params: SamplingParams, row: int, count: int) -> list[int]:
-    sampler = backend.create_sampler(sampling_stages(params))
-    tokens = [sampler.sample(row) for _ in range(count)]
-    sampler.close()
+    sampler = Sampler(params)
+    tokens = []
+    for index in range(count):
+        tokens.append(sampler.choose(backend.logits(row), index))
+        sampler.accept(tokens[-1])
     return tokens
 
 
@@ -269,7 +227,7 @@ async def test_a_crowded_cache_preempts_and_evicts_without_upsetting_llama_cpp(
     model_path: Path,
 ) -> None:
     """The accounting must agree with the real cells: one too many and the context breaks."""
-    settings = SETTINGS.model_copy(update={"context_tokens": 256, "cached_sequences": 2})
+    settings = SETTINGS.model_copy(update={"context_tokens": 256, "cached_segments": 2})
     engine = load_engine(model_path, "crowded", settings, Path())
     requests = [Generate(chat(engine, f"Story {i % 3}. " * 8), greedy(48)) for i in range(6)]
     answers = await asyncio.gather(*(collect(engine, request) for request in requests))

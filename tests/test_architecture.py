@@ -54,6 +54,7 @@ SOLE_IMPORTERS = {
     "torch": ("retrieval.embedders",),
     "typer": ("cli",),
     "uvicorn": ("server",),
+    "uvloop": ("server",),
 }
 HEAVY = (
     "alembic chromadb jinja2 llama_cpp llguidance numpy openai prompt_toolkit "

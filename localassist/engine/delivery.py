@@ -6,6 +6,7 @@ Knows nothing of what it carries beyond its type.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from localassist.engine.generation import Scores
 from localassist.engine.request import Finished, Piece
@@ -15,22 +16,56 @@ Item = Piece | Finished | Scores | LocalAssistError
 
 
 class Stream:
-    """What one reader receives. Created on the event loop that will read it."""
+    """What one reader receives. Created on the event loop that will read it.
+
+    Not a queue of the library's: that one wakes its reader through a chain of calls for each item,
+    which is felt when eight answers come a token at a time.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self._items: deque[Item] = deque()
+        self._waiting: asyncio.Future[None] | None = None
 
     def put(self, item: Item) -> None:
         """Called on the stream's own loop."""
-        self._items.put_nowait(item)
+        self._items.append(item)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     async def get(self) -> Piece | Finished | Scores:
         """The next item; an error is raised."""
-        item = await self._items.get()
+        if not self._items:
+            await self._arrival()
+        item = self._items.popleft()
         if isinstance(item, LocalAssistError):
             raise item
         return item
+
+    async def get_all(self) -> list[Piece | Finished | Scores]:
+        """Everything that has arrived, at least one item; an error is raised when its turn comes,
+        after the items before it have been taken."""
+        if not self._items:
+            await self._arrival()
+        taken: list[Piece | Finished | Scores] = []
+        while self._items:
+            item = self._items[0]
+            if isinstance(item, LocalAssistError):
+                if taken:
+                    break
+                raise item
+            taken.append(item)
+            self._items.popleft()
+        return taken
+
+    async def _arrival(self) -> None:
+        """Until there is an item. A reader that is cancelled here has taken nothing."""
+        assert self._waiting is None, "a stream has one reader"
+        self._waiting = self.loop.create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
 
 
 class Outbox:

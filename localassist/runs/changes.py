@@ -46,6 +46,7 @@ def start_run(session: Session, row: RunRow) -> list[RunEvent]:
 def end_run(session: Session, row: RunRow, status: str) -> list[RunEvent]:
     """Close the open message and step, sum up the usage, and end the run with ``status``."""
     events: list[RunEvent] = []
+    session.flush()  # steps that this transaction has ended are not open
     for step in run_steps.open_steps(session, row.id):
         if step.type == "message_creation":
             message_id = step.step_details["message_creation"]["message_id"]

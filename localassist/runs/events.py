@@ -7,11 +7,14 @@ dropped stream can be attached again.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from localassist.runs.feed import EventFeed, wait_for_event
+from localassist.runs.feed import EventFeed
 from localassist.schemas.events import CLOSING_EVENTS, RunEvent, run_event_name
 from localassist.storage import run_events, runs
 from localassist.storage.database import Database, Session
+
+Batch = list[RunEvent]
 
 
 class EventLog:
@@ -24,8 +27,9 @@ class EventLog:
 
     async def read(
         self, project: str, thread_id: str, run_id: str, *, after_seq: int = -1
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Events behind ``after_seq`` until the run ends or waits for tool outputs.
+    ) -> AsyncGenerator[Batch, None]:
+        """Events behind ``after_seq`` until the run ends or waits for tool outputs, in batches of
+        what is there at the same time.
 
         A wait that is already over (the log goes on behind it) is passed. When the log of an old
         run has been deleted, its final state is the only event. Raises ResourceNotFound, also for a
@@ -33,22 +37,19 @@ class EventLog:
         """
         last = after_seq
         with self._feed.listening(run_id) as more:
-            # The log is asked first, whatever memory holds: it knows whose run this is.
-            events = await self._stored(project, thread_id, run_id, last)
             while True:
-                for event in events:
-                    yield event
-                    last = event.seq
-                if events and events[-1].name in CLOSING_EVENTS:
-                    return
-                if not events:
-                    # Not for longer: another process may be writing.
-                    await wait_for_event(more, self._poll_seconds)
                 more.clear()
-                recent = self._feed.after(run_id, last)
-                if recent is None:
-                    recent = await self._stored(project, thread_id, run_id, last)
-                events = recent
+                events = self._feed.after(project, thread_id, run_id, last)
+                if events is None:
+                    events = await self._stored(project, thread_id, run_id, last)
+                if events:
+                    yield events
+                    last = events[-1].seq
+                    if events[-1].name in CLOSING_EVENTS:
+                        return
+                else:
+                    # Not for longer: another process may be writing.
+                    await more.wait(self._poll_seconds)
 
     async def _stored(self, project: str, thread_id: str, run_id: str, last: int) -> list[RunEvent]:
         def load(session: Session) -> list[RunEvent]:
@@ -62,3 +63,11 @@ class EventLog:
             return events
 
         return await self._database.read(load)
+
+
+async def flat(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[RunEvent, None]:
+    """The events of all batches, one by one."""
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                yield event

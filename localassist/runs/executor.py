@@ -12,15 +12,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from localassist import clock
 from localassist.core import Usage
 from localassist.errors import LeaseLost, StorageError
 from localassist.runs import changes, owner
 from localassist.runs.config import RunSettings
-from localassist.runs.feed import EventFeed, wait_for_event
+from localassist.runs.feed import EventFeed, Signal
 from localassist.runs.loop import Job, RunLoop
+from localassist.runs.progress import Progress
 from localassist.runs.recorder import Recorder
 from localassist.runs.writer import RunWriter
 from localassist.schemas.events import RunEvent
@@ -28,6 +29,7 @@ from localassist.storage import run_events, run_steps, runs
 from localassist.storage.database import Database, Session
 from localassist.storage.tables import RunRow
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 60.0
 
@@ -47,6 +49,7 @@ class _Claimed:
     """A run to work, and the events of claiming it, which begin at ``next_seq``."""
 
     job: Job
+    project: str
     next_seq: int
     events: Sequence[RunEvent]
 
@@ -74,14 +77,17 @@ class Executor:
         self._settings = settings
         self._owner = owner.this_process()
         self._workers: dict[str, _Worker] = {}
-        self._unflushed: set[Recorder] = set()
-        self._has_unflushed = asyncio.Event()
-        self._wake = asyncio.Event()
+        self._progress = Progress(writer, self._owner, self._lost)
+        self._wake = Signal()
         self._tasks: list[asyncio.Task[None]] = []
+        # Runs that are being stored and taken up in one transaction; each has a worker reserved.
+        self._admissions: set[asyncio.Task[Any]] = set()
+        self._is_open = False
 
     async def start(self) -> None:
         """Free what dead processes of this machine left, then begin to claim."""
         await self._database.write(_release_dead)
+        self._is_open = True
         self._tasks = [
             asyncio.create_task(self._claim_forever(), name="runs-claim"),
             asyncio.create_task(self._flush_forever(), name="runs-flush"),
@@ -91,6 +97,8 @@ class Executor:
 
     async def close(self) -> None:
         """Park all runs: each keeps what it has said, and the next process goes on from there."""
+        self._is_open = False
+        await asyncio.gather(*self._admissions, return_exceptions=True)
         claiming = self._tasks[:1]  # none when the start has failed
         for task in claiming:
             task.cancel()  # or it would take up again what is parked
@@ -109,16 +117,28 @@ class Executor:
         except StorageError as error:
             _log.error("leases are left to run out: %s", error.message)
 
-    def wake(self) -> None:
-        """A run was queued or is to be cancelled: look at once."""
-        self._wake.set()
+    async def queue(self, change: Callable[[Session], tuple[T, str, list[RunEvent]]]) -> T:
+        """Commit a change that queues a run: it returns a result, the run's id and its new events.
+
+        When a worker is free and no other run waits, the same transaction takes the run up, which
+        spares it the way through the queue.
+        """
+        if not self._is_open or self._free_workers() <= 0:
+            result = await self._writer.commit(change)
+            self._wake.set()
+            return result
+        # Whoever asked may leave; the run that is stored then must be worked all the same.
+        admission = asyncio.create_task(self._admit(change))
+        self._admissions.add(admission)
+        admission.add_done_callback(self._admissions.discard)
+        return await asyncio.shield(admission)
 
     def cancel(self, run_id: str) -> None:
         """The run's status is ``cancelling`` already; stop working it if it is ours."""
         worker = self._workers.get(run_id)
         if worker is not None:
             self._stop(worker, "cancel")
-        self.wake()
+        self._wake.set()
 
     def drop(self, run_ids: list[str]) -> None:
         """These runs no longer exist; stop without writing."""
@@ -140,10 +160,10 @@ class Executor:
         while True:
             self._wake.clear()
             await _attempt("claim runs", self._claim())
-            await wait_for_event(self._wake, self._settings.poll_seconds)
+            await self._wake.wait(self._settings.poll_seconds)
 
     async def _claim(self) -> None:
-        free = self._settings.concurrency - len(self._workers)
+        free = self._free_workers()
         if free <= 0:
             return
         now = time.time()
@@ -161,12 +181,38 @@ class Executor:
             for claimed in await self._database.write(claim, durable=False):
                 self._begin(claimed)
 
-    def _begin(self, claimed: _Claimed) -> None:
+    def _free_workers(self) -> int:
+        return self._settings.concurrency - len(self._workers) - len(self._admissions)
+
+    async def _admit(self, change: Callable[[Session], tuple[T, str, list[RunEvent]]]) -> T:
+        now = time.time()
+        ours = list(self._workers)
+
+        def transaction(session: Session) -> tuple[T, str, list[RunEvent], _Claimed | None]:
+            result, run_id, events = change(session)
+            # Oldest first: a run that has waited longer gets the worker.
+            if runs.has_claimable(session, now, [*ours, run_id]):
+                return result, run_id, events, None
+            until = now + self._settings.lease_seconds
+            row = runs.take(session, run_id, self._owner, until=until)
+            return result, run_id, events, _claimed(session, row)
+
+        result, run_id, events, claimed = await self._database.write(transaction)
+        if claimed is None:
+            self._feed.publish(run_id, events)
+            self._wake.set()
+        else:
+            self._begin(claimed, events)
+        return result
+
+    def _begin(self, claimed: _Claimed, before: Sequence[RunEvent] = ()) -> None:
+        """``before`` are events of the same transaction that precede the claim."""
         job, run_id = claimed.job, claimed.job.run.id
         recorder = Recorder(self._writer, run_id, self._owner)
-        recorder.on_pending = self._mark_unflushed
-        self._feed.keep(run_id, claimed.next_seq)
-        self._feed.publish(run_id, claimed.events)
+        recorder.on_pending = self._progress.mark
+        next_seq = claimed.next_seq - len(before)
+        self._feed.keep(claimed.project, job.run.thread_id, run_id, next_seq)
+        self._feed.publish(run_id, [*before, *claimed.events])
         task = asyncio.create_task(self._work(job, recorder), name=run_id)
         self._workers[run_id] = _Worker(recorder, task)
 
@@ -191,7 +237,7 @@ class Executor:
             # The store refuses even to fail the run. It is taken up again when its lease ends.
             _log.exception("run %s cannot be written", run_id)
         finally:
-            self._unflushed.discard(recorder)
+            self._progress.drop(recorder)
             del self._workers[run_id]
             self._feed.forget(run_id)
             self._wake.set()
@@ -212,28 +258,15 @@ class Executor:
 
     # -- progress -------------------------------------------------------------------------------
 
-    def _mark_unflushed(self, recorder: Recorder) -> None:
-        self._unflushed.add(recorder)
-        self._has_unflushed.set()
-
     async def _flush_forever(self) -> None:
         while True:
-            await self._has_unflushed.wait()
-            self._has_unflushed.clear()
-            recorders, self._unflushed = self._unflushed, set()
-            await asyncio.gather(
-                *(_attempt(f"store progress of {r.run_id}", self._flush(r)) for r in recorders)
-            )
+            await _attempt("store progress", self._progress.store())
             await asyncio.sleep(self._settings.flush_seconds)
 
-    async def _flush(self, recorder: Recorder) -> None:
-        """What cannot be stored stays buffered; the run's next change stores it or fails."""
-        try:
-            await recorder.flush()
-        except LeaseLost:
-            worker = self._workers.get(recorder.run_id)
-            if worker is not None and worker.recorder is recorder:
-                self._stop(worker, "drop")
+    def _lost(self, recorder: Recorder) -> None:
+        worker = self._workers.get(recorder.run_id)
+        if worker is not None and worker.recorder is recorder:
+            self._stop(worker, "drop")
 
     # -- watching -------------------------------------------------------------------------------
 
@@ -295,7 +328,7 @@ def _claimed(session: Session, row: RunRow) -> _Claimed:
     next_seq = row.last_event_seq + 1
     is_taken_over = row.status == "in_progress"
     events = changes.start_run(session, row) if row.status == "queued" else []
-    return _Claimed(_job(session, row, is_taken_over), next_seq, events)
+    return _Claimed(_job(session, row, is_taken_over), row.project_id, next_seq, events)
 
 
 def _job(session: Session, row: RunRow, is_taken_over: bool) -> Job:

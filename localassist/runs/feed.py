@@ -11,15 +11,61 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from localassist.schemas.events import RunEvent
+from localassist.schemas.events import CLOSING_EVENTS, RunEvent
+
+
+class Signal:
+    """Tells one waiting task that something has happened; stays set until it is cleared.
+
+    ``asyncio.Event`` has no time limit, and ``asyncio.wait_for`` around it costs a task per wait
+    and, before Python 3.12, loses a cancellation that arrives together with the event.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._waiting is not None:
+            _end(self._waiting)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    async def wait(self, seconds: float) -> bool:
+        """Until it is set or the time is up; whether it is set."""
+        if self._is_set:
+            return True
+        assert self._waiting is None, "a signal has one reader"
+        loop = asyncio.get_running_loop()
+        self._waiting = waiting = loop.create_future()
+        timer = loop.call_later(seconds, _end, waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+        return self._is_set
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 @dataclass(slots=True)
 class _Recent:
-    """Consecutive events; the first has, or will have, the number ``first_seq``."""
+    """Consecutive events; the first has, or will have, the number ``first_seq``. ``place`` is the
+    run's project and thread. Once ``is_over``, others may write the run."""
 
+    place: tuple[str, str]
     first_seq: int
     events: list[RunEvent]
+    is_over: bool = False
 
 
 class EventFeed:
@@ -27,7 +73,7 @@ class EventFeed:
 
     def __init__(self) -> None:
         self._recent: dict[str, _Recent] = {}
-        self._listeners: dict[str, set[asyncio.Event]] = {}
+        self._listeners: dict[str, set[Signal]] = {}
 
     def publish(self, run_id: str, events: Sequence[RunEvent]) -> None:
         """Announce events that have been committed, and wake the run's readers."""
@@ -42,26 +88,35 @@ class EventFeed:
         for listener in self._listeners.get(run_id, ()):
             listener.set()
 
-    def keep(self, run_id: str, next_seq: int) -> None:
+    def keep(self, project: str, thread_id: str, run_id: str, next_seq: int) -> None:
         """Hold the run's events in memory from ``next_seq`` on."""
-        self._recent[run_id] = _Recent(next_seq, [])
+        self._recent[run_id] = _Recent((project, thread_id), next_seq, [])
 
     def forget(self, run_id: str) -> None:
-        """Let go of the run's events; readers that are behind ask the log."""
-        self._recent.pop(run_id, None)
-
-    def after(self, run_id: str, seq: int) -> list[RunEvent] | None:
-        """Events behind ``seq``; None when memory cannot tell and the log must be asked."""
+        """Let go of the run's events; readers that are behind ask the log. After the closing event
+        those who are listening may still take the rest from here."""
         recent = self._recent.get(run_id)
-        if recent is None or seq + 1 < recent.first_seq:
+        if recent is None:
+            return
+        if run_id in self._listeners and _has_closed(recent):
+            recent.is_over = True
+        else:
+            del self._recent[run_id]
+
+    def after(self, project: str, thread_id: str, run_id: str, seq: int) -> list[RunEvent] | None:
+        """Events behind ``seq``; None when memory cannot tell and the log must be asked, also for a
+        run of another project or thread."""
+        recent = self._recent.get(run_id)
+        if recent is None or seq + 1 < recent.first_seq or recent.place != (project, thread_id):
             return None
-        return recent.events[seq + 1 - recent.first_seq :]
+        events = recent.events[seq + 1 - recent.first_seq :]
+        return None if recent.is_over and not events else events
 
     @contextmanager
-    def listening(self, run_id: str) -> Iterator[asyncio.Event]:
-        """A reader's own event, set whenever the run has new events here. Clear it, look, and only
+    def listening(self, run_id: str) -> Iterator[Signal]:
+        """A reader's own signal, set whenever the run has new events here. Clear it, look, and only
         then wait: what happens while looking is not missed."""
-        listener = asyncio.Event()
+        listener = Signal()
         self._listeners.setdefault(run_id, set()).add(listener)
         try:
             yield listener
@@ -69,19 +124,10 @@ class EventFeed:
             self._listeners[run_id].discard(listener)
             if not self._listeners[run_id]:
                 del self._listeners[run_id]
+                recent = self._recent.get(run_id)
+                if recent is not None and recent.is_over:
+                    del self._recent[run_id]
 
 
-async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
-    """Wait until the event is set or the time is up; whether it was set.
-
-    ``asyncio.wait_for`` will not do: before Python 3.12 it loses a cancellation that arrives
-    together with the event.
-    """
-    if event.is_set():
-        return True
-    task = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-        return event.is_set()
-    finally:
-        task.cancel()
+def _has_closed(recent: _Recent) -> bool:
+    return bool(recent.events) and recent.events[-1].name in CLOSING_EVENTS

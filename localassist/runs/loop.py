@@ -123,7 +123,7 @@ class RunLoop:
         toolbox = Toolbox.from_wire([tool.dump() for tool in run.tools])
         choice = self._choice(run, toolbox, rounds)
         tools: Sequence[ToolSpec] = () if choice.mode == "none" else toolbox.functions
-        fitted = await self._context(job, model, recorder, found, tools)
+        fitted, prompt = await self._context(job, model, recorder, found, tools)
         return TurnRequest(
             messages=fitted.messages,
             sampling=_sampling(job, model, fitted.prompt_tokens),
@@ -131,6 +131,7 @@ class RunLoop:
             choice=choice,
             parallel=run.parallel_tool_calls,
             response_format=_dumped(run.response_format),
+            prompt=prompt,
         )
 
     def _choice(self, run: Run, toolbox: Toolbox, rounds: int) -> ToolChoice:
@@ -162,7 +163,8 @@ class RunLoop:
         recorder: Recorder,
         found: Sequence[Item],
         tools: Sequence[ToolSpec],
-    ) -> context.Context:
+    ) -> tuple[context.Context, Sequence[int] | None]:
+        """What fits, and its prompt where that shows no tools: it was built for counting."""
         run = job.run
         window = model.engine.context_length
         reserve = min(self._settings.completion_reserve_tokens, window // 4)
@@ -172,8 +174,12 @@ class RunLoop:
             budget = min(budget, run.max_prompt_tokens - job.used.prompt_tokens)
         shown = () if model.guided is not None else tools
 
+        last: tuple[Sequence[ChatMessage], Sequence[int]] = ((), ())
+
         def count(messages: Sequence[ChatMessage]) -> int:
-            return len(model.prompts.build(messages, shown).token_ids)
+            nonlocal last
+            last = messages, model.prompts.build(messages, shown).token_ids
+            return len(last[1])
 
         strategy = run.truncation_strategy
         # Long conversations take long to tokenize: not on the event loop.
@@ -198,7 +204,8 @@ class RunLoop:
                 "prompt_tokens": fitted.prompt_tokens,
             }
             await recorder.note_truncation(dropped)
-        return fitted
+        is_whole = last[0] is fitted.messages and not shown
+        return fitted, last[1] if is_whole else None
 
 
 class _TurnWriter:
@@ -236,12 +243,16 @@ class _TurnWriter:
             await self._end(item)
 
     async def _text(self, item: Text) -> None:
-        if self._message is None:
-            self._message = await self._recorder.open_message(self._model_id)
         is_first, self._has_text = not self._has_text, True
         self._said.append(item.text)
         self._tokens += item.token_ids
-        self._recorder.text(self._message.message_id, item.text, item.token_ids, is_first=is_first)
+        if self._message is None:
+            begun = item.text, item.token_ids
+            self._message = await self._recorder.open_message(self._model_id, begun)
+        else:
+            self._recorder.text(
+                self._message.message_id, item.text, item.token_ids, is_first=is_first
+            )
 
     async def _begin_call(self, item: CallBegun) -> None:
         if self._message is not None:

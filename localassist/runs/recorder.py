@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from localassist import clock, ids
 from localassist.core import GeneratedText, ToolCall, Usage
 from localassist.runs import changes
-from localassist.runs.writer import RunWriter
+from localassist.runs.writer import RunWriter, settled
 from localassist.schemas import events as wire
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import RunUsage
@@ -50,17 +50,14 @@ class Recorder:
         self._pending: list[NewEvent] = []
         # One transaction at a time: were two under way and the first failed, what it carried would
         # be stored behind the second.
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
         self.on_pending: Callable[[Recorder], None] = lambda _: None
 
     # -- progress: buffered ---------------------------------------------------------------------
 
     def text(self, message_id: str, text: str, token_ids: Sequence[int], *, is_first: bool) -> None:
         """Add text to the open message."""
-        part = wire.first_text(0, text) if is_first else wire.more_text(0, text)
-        self._buffer(
-            NewEvent(wire.MESSAGE_DELTA, wire.message_delta(message_id, part), tuple(token_ids))
-        )
+        self._buffer(_text_delta(message_id, text, token_ids, is_first=is_first))
 
     def call_started(self, step_id: str, index: int, call_id: str, name: str) -> None:
         """Announce a function call in the open step."""
@@ -74,9 +71,20 @@ class Recorder:
 
     async def flush(self) -> None:
         """Store what is buffered. Raises LeaseLost."""
-        async with self._turn:
+        async with self.turn:
             if self._pending:
                 await self._store(lambda session, row: (None, []), durable=False)
+
+    def take_pending(self) -> list[NewEvent]:
+        """What is buffered, for storing it elsewhere. Whoever takes it holds ``turn`` until it is
+        stored or put back."""
+        pending, self._pending = self._pending, []
+        return pending
+
+    def put_back(self, pending: list[NewEvent]) -> None:
+        """What was taken could not be stored; whoever handles the failure stores it with the change
+        it makes."""
+        self._pending[:0] = pending
 
     def _buffer(self, event: NewEvent) -> None:
         self._pending.append(event)
@@ -103,8 +111,11 @@ class Recorder:
 
         return await self._commit(change, durable=False)
 
-    async def open_message(self, model_id: str) -> OpenMessage:
-        """Begin a message_creation step and its message, written by ``model_id``."""
+    async def open_message(
+        self, model_id: str, begun: tuple[str, Sequence[int]] | None = None
+    ) -> OpenMessage:
+        """Begin a message_creation step and its message, written by ``model_id``, with its first
+        text and tokens when there are any: what a reader waits for takes no second transaction."""
 
         def change(session: Session, row: RunRow) -> tuple[OpenMessage, list[RunEvent]]:
             message = MessageRow(
@@ -131,6 +142,8 @@ class Recorder:
                 NewEvent(wire.MESSAGE_CREATED, opened),
                 NewEvent(wire.MESSAGE_IN_PROGRESS, opened),
             ]
+            if begun is not None:
+                events.append(_text_delta(message.id, *begun, is_first=True))
             return OpenMessage(message.id, step.id), run_events.append(session, row, events)
 
         return await self._commit(change, durable=False)
@@ -251,33 +264,31 @@ class Recorder:
     async def _commit(
         self, change: Callable[[Session, RunRow], tuple[T, list[RunEvent]]], *, durable: bool = True
     ) -> T:
-        async with self._turn:
+        async with self.turn:
             return await self._store(change, durable=durable)
 
     async def _store(
         self, change: Callable[[Session, RunRow], tuple[T, list[RunEvent]]], *, durable: bool
     ) -> T:
-        pending, self._pending = self._pending, []
+        pending = self.take_pending()
 
         def transaction(session: Session) -> tuple[T, str, list[RunEvent]]:
             row = runs.owned_row(session, self.run_id, self._owner)
-            stored = run_events.append(session, row, pending)
-            result, events = change(session, row)
+            # Or every query writes the run's new event number first.
+            with session.no_autoflush:
+                stored = run_events.append(session, row, pending)
+                result, events = change(session, row)
             return result, row.id, [*stored, *events]
 
-        commit = asyncio.ensure_future(self._writer.commit(transaction, durable=durable))
-        try:
-            return await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            # A transaction on its way cannot be called back; know how it ended before going on.
-            await asyncio.wait({commit})
-            if commit.exception() is not None:
-                self._pending[:0] = pending
-            raise
-        except Exception:
-            # Not stored; whoever handles the failure stores it with the change it makes.
-            self._pending[:0] = pending
-            raise
+        commit = self._writer.commit(transaction, durable=durable)
+        return await settled(commit, lambda: self.put_back(pending))
+
+
+def _text_delta(
+    message_id: str, text: str, token_ids: Sequence[int], *, is_first: bool
+) -> NewEvent:
+    part = wire.first_text(0, text) if is_first else wire.more_text(0, text)
+    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta(message_id, part), tuple(token_ids))
 
 
 def _close(

@@ -15,9 +15,9 @@ from localassist.chat.formats import ToolChoice
 from localassist.core import ToolSpec
 from localassist.errors import InvalidRequest, RateLimited
 from localassist.runs.config import RunSettings
-from localassist.runs.events import EventLog
+from localassist.runs.events import Batch, EventLog, flat
 from localassist.runs.executor import Executor
-from localassist.runs.writer import RunWriter, Submitted
+from localassist.runs.writer import RunWriter, Submitted, submission
 from localassist.schemas import events as wire
 from localassist.schemas.assistants import Assistant
 from localassist.schemas.base import ListQuery, Page
@@ -71,9 +71,7 @@ class Runs:
         def change(session: Session) -> Inserted:
             return self._insert(session, project, thread_id, body, request, [])
 
-        run = await self._writer.commit(change)
-        self._executor.wake()
-        return run
+        return await self._executor.queue(change)
 
     async def create_with_thread(self, project: str, body: ThreadAndRunCreate) -> Run:
         """Create a thread and queue a run on it, both or neither."""
@@ -86,9 +84,7 @@ class Runs:
             created = NewEvent(wire.THREAD_CREATED, thread.dump())
             return self._insert(session, project, thread.id, run_body, request, [created])
 
-        run = await self._writer.commit(change)
-        self._executor.wake()
-        return run
+        return await self._executor.queue(change)
 
     async def retrieve(self, project: str, thread_id: str, run_id: str) -> Run:
         return await self._database.read(
@@ -123,9 +119,7 @@ class Runs:
     ) -> Submitted:
         """Answer all calls the run waits for, and queue it again."""
         outputs = [(output.tool_call_id, output.output) for output in body.tool_outputs]
-        submitted = await self._writer.submit(project, thread_id, run_id, outputs)
-        self._executor.wake()
-        return submitted
+        return await self._executor.queue(submission(project, thread_id, run_id, outputs))
 
     async def list_steps(
         self, project: str, thread_id: str, run_id: str, query: ListQuery
@@ -149,6 +143,12 @@ class Runs:
         self, project: str, thread_id: str, run_id: str, after_seq: int = -1
     ) -> AsyncGenerator[RunEvent, None]:
         """The run's events behind ``after_seq``, live, until it ends or waits for tool outputs."""
+        return flat(self.event_batches(project, thread_id, run_id, after_seq))
+
+    def event_batches(
+        self, project: str, thread_id: str, run_id: str, after_seq: int = -1
+    ) -> AsyncGenerator[Batch, None]:
+        """The same, with what is there at the same time in one list."""
         return self._log.read(project, thread_id, run_id, after_seq=after_seq)
 
     # -- creation -------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ run writes is in ``recorder``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from localassist import clock
 from localassist.errors import InvalidRequest, ResourceNotFound
@@ -16,8 +17,9 @@ from localassist.runs import changes, state
 from localassist.runs.feed import EventFeed
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import Run
-from localassist.storage import runs
+from localassist.storage import run_events, runs
 from localassist.storage.database import Database, Session
+from localassist.storage.run_events import NewEvent
 
 T = TypeVar("T")
 
@@ -45,6 +47,18 @@ class RunWriter:
         self._feed.publish(run_id, events)
         return result
 
+    async def commit_progress(
+        self, owner: str, progress: Mapping[str, Sequence[NewEvent]]
+    ) -> frozenset[str]:
+        """Store new events of several runs, by run id, in one transaction; returns the ids of the
+        runs whose lease ``owner`` holds no more, of which nothing was stored."""
+        stored = await self._database.write(
+            lambda session: run_events.append_progress(session, owner, progress), durable=False
+        )
+        for run_id, events in stored.items():
+            self._feed.publish(run_id, events)
+        return frozenset(progress.keys() - stored.keys())
+
     async def cancel(self, project: str, thread_id: str, run_id: str) -> Run:
         """Ask for the end of a run; a worker brings it about. InvalidRequest when too late."""
 
@@ -54,31 +68,6 @@ class RunWriter:
                 raise InvalidRequest(f"Cannot cancel run with status '{row.status}'.")
             events = changes.change_status(session, row, "cancelling")
             return runs.to_wire(row), row.id, events
-
-        return await self.commit(change)
-
-    async def submit(
-        self, project: str, thread_id: str, run_id: str, outputs: Sequence[tuple[str, str]]
-    ) -> Submitted:
-        """Store the outputs (call id, text) of all calls the run waits for and queue it again.
-
-        Raises InvalidRequest in the wrong state or when the ids are not exactly those asked for.
-        """
-
-        def change(session: Session) -> tuple[Submitted, str, list[RunEvent]]:
-            row = runs.row(session, project, thread_id, run_id, for_update=True)
-            if row.status == "requires_action" and (row.expires_at or 0) <= clock.now():
-                status = "expired"  # the sweep has not come by yet
-            else:
-                status = row.status
-            if status != "requires_action":
-                raise InvalidRequest(f'Runs in status "{status}" do not accept tool outputs.')
-            changes.check_outputs(row, [call_id for call_id, _ in outputs])
-            before = row.last_event_seq
-            events = changes.store_outputs(session, row, dict(outputs))
-            row.required_action = None
-            events += changes.change_status(session, row, "queued")
-            return Submitted(runs.to_wire(row), before), row.id, events
 
         return await self.commit(change)
 
@@ -105,3 +94,47 @@ class RunWriter:
             return await self.commit(change)
         except ResourceNotFound:
             return False
+
+
+def submission(
+    project: str, thread_id: str, run_id: str, outputs: Sequence[tuple[str, str]]
+) -> Callable[[Session], tuple[Submitted, str, list[RunEvent]]]:
+    """The change that stores the outputs (call id, text) of all calls the run waits for and queues
+    it again.
+
+    It raises InvalidRequest in the wrong state or when the ids are not exactly those asked for.
+    """
+
+    def change(session: Session) -> tuple[Submitted, str, list[RunEvent]]:
+        row = runs.row(session, project, thread_id, run_id, for_update=True)
+        if row.status == "requires_action" and (row.expires_at or 0) <= clock.now():
+            status = "expired"  # the sweep has not come by yet
+        else:
+            status = row.status
+        if status != "requires_action":
+            raise InvalidRequest(f'Runs in status "{status}" do not accept tool outputs.')
+        changes.check_outputs(row, [call_id for call_id, _ in outputs])
+        before = row.last_event_seq
+        events = changes.store_outputs(session, row, dict(outputs))
+        row.required_action = None
+        events += changes.change_status(session, row, "queued")
+        return Submitted(runs.to_wire(row), before), row.id, events
+
+    return change
+
+
+async def settled(commit: Coroutine[Any, Any, T], on_failure: Callable[[], None]) -> T:
+    """The result of a transaction that cannot be called back once it is on its way: whoever is
+    cancelled meanwhile learns how it ended before going on. ``on_failure`` is called when nothing
+    was stored."""
+    task = asyncio.ensure_future(commit)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if task.exception() is not None:
+            on_failure()
+        raise
+    except Exception:
+        on_failure()
+        raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # ``dumps`` makes an encoder per call
+
 
 def to_json(value: Any) -> str:
     """JSON on one line without spaces, ASCII only.
@@ -12,4 +14,4 @@ def to_json(value: Any) -> str:
     ASCII because old clients split event streams at every Unicode line separator, and because a
     caller's lone surrogate, echoed in an error text, has no UTF-8 form.
     """
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)

@@ -9,12 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localassist.errors import InvalidRequest
+from localassist.runs.events import Batch
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import Run
 from localassist.schemas.v1 import to_v1
 from localassist.server.deps import is_v1, project_of, runtime_of, settings_of
 from localassist.server.encoding import to_json
-from localassist.server.sse import EventStream, ServerSentEvent
+from localassist.server.sse import EventStream, record
+
+_MOST_JOINED = 64  # the log of a long run is not rendered as one block of bytes
 
 
 def run_stream(
@@ -24,7 +27,7 @@ def run_stream(
 
     With ``is_numbered`` each record has its position as ``id:``, for attaching again.
     """
-    log = runtime_of(request).runs.events(
+    log = runtime_of(request).runs.event_batches(
         project_of(request), run.thread_id, run.id, after_seq=after_seq
     )
     events = _records(log, wants_v1=is_v1(request), is_numbered=is_numbered)
@@ -46,10 +49,18 @@ def start_position(request: Request) -> int:
 
 
 async def _records(
-    log: AsyncGenerator[RunEvent, None], *, wants_v1: bool, is_numbered: bool
-) -> AsyncGenerator[ServerSentEvent, None]:
+    log: AsyncGenerator[Batch, None], *, wants_v1: bool, is_numbered: bool
+) -> AsyncGenerator[bytes, None]:
+    """The log's events as records, joined where they come together."""
     async with aclosing(log):
-        async for event in log:
-            data = to_v1(event.data) if wants_v1 else event.data
-            position = str(event.seq) if is_numbered else None
-            yield ServerSentEvent(to_json(data), event.name, position)
+        async for events in log:
+            for start in range(0, len(events), _MOST_JOINED):
+                yield b"".join(
+                    _record(event, wants_v1=wants_v1, is_numbered=is_numbered)
+                    for event in events[start : start + _MOST_JOINED]
+                )
+
+
+def _record(event: RunEvent, *, wants_v1: bool, is_numbered: bool) -> bytes:
+    data = to_v1(event.data) if wants_v1 else event.data
+    return record(to_json(data), event.name, event.seq if is_numbered else None)

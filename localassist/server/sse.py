@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -30,26 +29,18 @@ _HEADERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
-    """One record. ``data`` is text without line breaks; without ``event`` it is data-only."""
-
-    data: str
-    event: str | None = None
-    id: str | None = None
-
-    def encode(self) -> bytes:
-        """The record's bytes, blank line included."""
-        lines = [] if self.id is None else [f"id: {self.id}"]
-        if self.event is not None:
-            lines.append(f"event: {self.event}")
-        lines.append(f"data: {self.data}")
-        return ("\n".join(lines) + "\n\n").encode()
+def record(data: str, event: str | None = None, number: int | None = None) -> bytes:
+    """One record, blank line included. ``data`` is text without line breaks; without ``event`` the
+    record is data-only; ``number`` becomes its id."""
+    position = "" if number is None else f"id: {number}\n"
+    name = "" if event is None else f"event: {event}\n"
+    return f"{position}{name}data: {data}\n\n".encode()
 
 
 class EventStream(Response):
-    """A response whose body is the events of a generator, then ``[DONE]``. However it ends, the
-    generator is closed.
+    """A response whose body is the records of a generator, then ``[DONE]``. However it ends, the
+    generator is closed. Records that are ready at the same time are best yielded joined: each item
+    is sent by itself.
 
     With ``is_named`` every record has an ``event:`` line, the closing one and an error's included
     (runs); without it records are data-only (chat completions).
@@ -57,14 +48,14 @@ class EventStream(Response):
 
     def __init__(
         self,
-        events: AsyncGenerator[ServerSentEvent, None],
+        records: AsyncGenerator[bytes, None],
         *,
         is_named: bool,
         keepalive_seconds: float,
     ) -> None:
         self.status_code = 200
         self.background = None
-        self._events = events
+        self._records = records
         self._is_named = is_named
         self._keepalive_seconds = keepalive_seconds
 
@@ -84,11 +75,11 @@ class EventStream(Response):
             writing.result()
 
     async def _write(self, body: _Body, scope: Scope) -> None:
-        """All events in order, in one task: iterators may hold locks and timeouts across items."""
+        """All records in order, in one task: iterators may hold locks and timeouts across items."""
         try:
-            async with aclosing(self._events):
-                async for event in self._events:
-                    await body.write(event.encode())
+            async with aclosing(self._records):
+                async for records in self._records:
+                    await body.write(records)
             await body.write(self._record("done", "[DONE]"))
         except OSError:
             return  # The peer closed while we wrote: its stream is over, nothing else is.
@@ -101,7 +92,7 @@ class EventStream(Response):
         await body.end()
 
     def _record(self, event: str, data: str) -> bytes:
-        return ServerSentEvent(data, event if self._is_named else None).encode()
+        return record(data, event if self._is_named else None)
 
 
 class _Body:
@@ -113,13 +104,13 @@ class _Body:
         self._send = send
         self._lock = asyncio.Lock()
 
-    async def write(self, record: bytes) -> None:
+    async def write(self, records: bytes) -> None:
         async with self._lock:
             if not self.is_started:
                 self.is_started = True
                 headers = [*_HEADERS]
                 await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send({"type": "http.response.body", "body": record, "more_body": True})
+            await self._send({"type": "http.response.body", "body": records, "more_body": True})
             self.last_write = clock.monotonic()
 
     async def end(self) -> None:

@@ -81,7 +81,7 @@ class Chat:
         GrammarRejected."""
         answer = _Answer(body.model)
         texts: list[str] = []
-        async with aclosing(self._turn(body)) as turn:
+        async with aclosing(await self._turn(body)) as turn:
             async for item in turn:
                 if isinstance(item, Text):
                     texts.append(item.text)
@@ -105,16 +105,20 @@ class Chat:
 
     async def stream(
         self, project: str, body: ChatCompletionCreate
-    ) -> AsyncGenerator[ChatCompletionChunk, None]:
-        """The answer in chunks. Nothing is yielded before the request is known to be sound."""
+    ) -> AsyncGenerator[ChatCompletionChunk | str, None]:
+        """The answer in chunks; a text stands for the chunk that adds it and nothing else, for
+        building that object would cost more than all the rest of a token's way. The first is a
+        chunk. Nothing is yielded before the request is known to be sound."""
         answer = _Answer(body.model, body.includes_usage)
         is_begun = False
-        async with aclosing(self._turn(body)) as turn:
+        async with aclosing(await self._turn(body)) as turn:
             async for item in turn:
                 if not is_begun:
                     yield answer.chunk(ChatDelta(role="assistant", content=""))
                     is_begun = True
-                if isinstance(item, TurnEnded):
+                if isinstance(item, Text):
+                    yield item.text
+                elif isinstance(item, TurnEnded):
                     yield answer.chunk(ChatDelta(), _finish(item))
                     if body.includes_usage:
                         yield answer.usage_chunk(CompletionUsage.of(item.usage))
@@ -132,9 +136,7 @@ class Chat:
             parallel=body.parallel_tool_calls is not False,
             response_format=None if body.response_format is None else body.response_format.dump(),
         )
-        async with aclosing(take_turn(model, request, self._models.validate)) as turn:
-            async for item in turn:
-                yield item
+        return take_turn(model, request, self._models.validate)
 
 
 def _sampling(body: ChatCompletionCreate, model: ChatModel) -> SamplingParams:
@@ -194,9 +196,7 @@ def _message(message: ChatMessageInput, names: dict[str, str]) -> ChatMessage:
     return ChatMessage("tool", message.text, tool_name=message.name)
 
 
-def _delta(item: Text | CallBegun | Arguments) -> ChatDelta:
-    if isinstance(item, Text):
-        return ChatDelta(content=item.text)
+def _delta(item: CallBegun | Arguments) -> ChatDelta:
     if isinstance(item, CallBegun):
         function = FunctionFragment(name=item.name, arguments="")
         fragment = ToolCallFragment(

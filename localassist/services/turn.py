@@ -8,7 +8,7 @@ an answer is written freely. Knows nothing of threads, storage or the wire.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,7 +42,8 @@ from localassist.tools.guided import ToolPlan
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """What a turn is made of. ``continued`` is the part of the answer that an interrupted worker
-    had already delivered; it is not delivered again."""
+    had already delivered; it is not delivered again. ``prompt`` is that of ``messages``
+    without tools, where the caller has it already."""
 
     messages: Sequence[ChatMessage]
     sampling: SamplingParams
@@ -51,6 +52,7 @@ class TurnRequest:
     parallel: bool = True
     response_format: Any = None
     continued: Sequence[int] = ()
+    prompt: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,9 @@ async def take_turn(
     GrammarRejected, GenerationFailed.
     """
     # Grammars take a while to check and long conversations to tokenize: not on the event loop.
-    tools = await asyncio.to_thread(check_tools, request.tools, validate)
-    request = replace(request, tools=tools)
+    if request.tools:
+        tools = await asyncio.to_thread(check_tools, request.tools, validate)
+        request = replace(request, tools=tools)
     if model.guided is not None and request.tools and not request.continued:
         plan = await model.guided.plan(
             request.messages, request.tools, request.choice, request.parallel
@@ -143,11 +146,15 @@ async def _plain(
     model: ChatModel, request: TurnRequest, validate: Validate, spent: Usage
 ) -> AsyncGenerator[TurnItem, None]:
     """An answer without calls, token for token."""
-    prompt = await asyncio.to_thread(model.prompts.build, request.messages)
-    constraint = await asyncio.to_thread(response_constraint, request.response_format, validate)
+    prompt = request.prompt
+    if prompt is None:
+        prompt = (await asyncio.to_thread(model.prompts.build, request.messages)).token_ids
+    constraint = None
+    if isinstance(request.response_format, Mapping):
+        constraint = await asyncio.to_thread(response_constraint, request.response_format, validate)
     said: list[str] = []
     tokens: list[int] = list(request.continued)
-    async with aclosing(_generate(model, prompt.token_ids, request, constraint)) as pieces:
+    async with aclosing(_generate(model, prompt, request, constraint)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Piece):
                 said.append(piece.text)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from localassist.schemas.events import MESSAGE_DELTA, RunEvent
 from localassist.storage.database import Session
-from localassist.storage.tables import RunEventRow, RunRow
+from localassist.storage.tables import Base, RunEventRow, RunRow
+
+_RUNS, _EVENTS = Base.metadata.tables["runs"], Base.metadata.tables["run_events"]
+# Progress is stored dozens of times a second: statements are made once and need nothing of the ORM.
+_INSERT = insert(_EVENTS)
+_HELD = (
+    select(_RUNS.c.id, _RUNS.c.last_event_seq)
+    .where(_RUNS.c.lease_owner == bindparam("owner"))
+    .where(_RUNS.c.id.in_(bindparam("runs", expanding=True)))
+    .with_for_update()
+)
+_ADVANCE = (
+    update(_RUNS).where(_RUNS.c.id == bindparam("run")).values(last_event_seq=bindparam("last"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +39,45 @@ class NewEvent:
 
 def append(session: Session, run: RunRow, events: Sequence[NewEvent]) -> list[RunEvent]:
     """Number the events after the run's last one and store them in this transaction."""
-    first = run.last_event_seq + 1
-    numbered = [RunEvent(first + n, event.name, event.data) for n, event in enumerate(events)]
-    if not numbered:
+    if not events:
         return []
-    session.execute(
-        insert(RunEventRow),
-        [
-            {
-                "run_id": run.id,
-                "seq": stored.seq,
-                "name": event.name,
-                "data": event.data,
-                "token_ids": pack(event.token_ids) if event.token_ids else None,
-            }
-            for stored, event in zip(numbered, events, strict=True)
-        ],
-    )
-    run.last_event_seq = numbered[-1].seq
-    return numbered
+    rows = _rows(run.id, run.last_event_seq + 1, events)
+    session.execute(_INSERT, rows)
+    run.last_event_seq = rows[-1]["seq"]
+    return _numbered(rows)
+
+
+def append_progress(
+    session: Session, owner: str, progress: Mapping[str, Sequence[NewEvent]]
+) -> dict[str, list[RunEvent]]:
+    """The same for several runs, by id, with three statements in all. Those whose lease ``owner``
+    does not hold are left out. No run may be loaded in this session."""
+    connection = session.connection()
+    held = connection.execute(_HELD, {"owner": owner, "runs": list(progress)}).all()
+    added = {run_id: _rows(run_id, last + 1, progress[run_id]) for run_id, last in held}
+    added = {run_id: rows for run_id, rows in added.items() if rows}
+    if added:
+        connection.execute(_INSERT, [row for rows in added.values() for row in rows])
+        ends = [{"run": run_id, "last": rows[-1]["seq"]} for run_id, rows in added.items()]
+        connection.execute(_ADVANCE, ends)
+    return {run_id: _numbered(added.get(run_id, [])) for run_id, _ in held}
+
+
+def _rows(run_id: str, first_seq: int, events: Sequence[NewEvent]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_id": run_id,
+            "seq": seq,
+            "name": event.name,
+            "data": event.data,
+            "token_ids": pack(event.token_ids) if event.token_ids else None,
+        }
+        for seq, event in enumerate(events, first_seq)
+    ]
+
+
+def _numbered(rows: Sequence[dict[str, Any]]) -> list[RunEvent]:
+    return [RunEvent(row["seq"], row["name"], row["data"]) for row in rows]
 
 
 def read(session: Session, run_id: str, after_seq: int) -> list[RunEvent]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select, update
 
 from localassist import clock, ids
 from localassist.errors import LeaseLost, ResourceNotFound
@@ -19,6 +19,11 @@ from localassist.storage.pagination import page
 from localassist.storage.tables import RunRow
 
 MISSING = "No run found with id '{id}'."
+_OWNED = (
+    select(RunRow)
+    .where(RunRow.id == bindparam("run"), RunRow.lease_owner == bindparam("owner"))
+    .with_for_update()
+)
 CLAIMABLE_STATUSES = ("queued", "in_progress", "cancelling")
 
 
@@ -61,9 +66,7 @@ def row(
 
 def owned_row(session: Session, run_id: str, owner: str) -> RunRow:
     """The run for a worker that holds its lease. Raises LeaseLost when it does not any more."""
-    found = session.scalar(
-        select(RunRow).where(RunRow.id == run_id, RunRow.lease_owner == owner).with_for_update()
-    )
+    found = session.scalar(_OWNED, {"run": run_id, "owner": owner})
     if found is None:
         raise LeaseLost(f"The lease of {run_id} is gone.")
     return found
@@ -117,6 +120,13 @@ def claim(
         found.lease_owner, found.lease_expires_at = owner, until
         found.interruptions += found.status == "in_progress"
     return rows
+
+
+def take(session: Session, run_id: str, owner: str, *, until: float) -> RunRow:
+    """Take the lease of a run that this transaction has queued."""
+    found = session.scalars(select(RunRow).where(RunRow.id == run_id)).one()
+    found.lease_owner, found.lease_expires_at = owner, until
+    return found
 
 
 def has_claimable(session: Session, now: float, besides: Collection[str] = ()) -> bool:

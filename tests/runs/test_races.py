@@ -12,7 +12,7 @@ import pytest
 from localassist.engine import ScriptedEngine
 from localassist.errors import ResourceNotFound, ShuttingDown, StorageUnavailable
 from localassist.runs import executor as executor_module
-from localassist.runs.feed import EventFeed, wait_for_event
+from localassist.runs.feed import EventFeed
 from localassist.runs.recorder import Recorder
 from localassist.runs.writer import RunWriter
 from localassist.schemas.events import RunEvent
@@ -37,12 +37,12 @@ async def test_a_cancellation_between_claim_and_first_step_ends_the_run(talk: Ta
     start = executor._begin
 
     claimed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    executor._begin = claimed.set_result  # type: ignore[method-assign]
+    executor._begin = lambda *args: claimed.set_result(args)  # type: ignore[method-assign]
     run = await talk.start()
     job = await asyncio.wait_for(claimed, 5)
     executor._begin = start  # type: ignore[method-assign]
     await talk.runtime.runs._writer.cancel(P, talk.thread_id, run.id)
-    start(job)
+    start(*job)
     executor.cancel(run.id)  # the task exists, and has not run yet
     events = await asyncio.wait_for(talk.events(run), 5)
     assert names(events)[-2:] == ["R.cancelling", "R.cancelled"]
@@ -195,7 +195,7 @@ async def test_every_reader_is_woken() -> None:
     feed = EventFeed()
     with feed.listening("run_1") as patient:
         with feed.listening("run_1") as impatient:
-            assert not await wait_for_event(impatient, 0.01)
+            assert not await impatient.wait(0.01)
         feed.publish("run_1", [RunEvent(0, "thread.run.created", {})])
         assert patient.is_set()
     assert feed._listeners == {}
@@ -314,3 +314,78 @@ async def test_a_run_goes_on_after_the_disk_was_full_for_a_while(
         assert (await talk.texts())[1][1] == LONG
         parts = [e.data["delta"]["content"][0] for e in events if e.name.endswith("message.delta")]
         assert "".join(part["text"]["value"] for part in parts) == LONG
+
+
+async def test_a_run_is_taken_up_by_the_transaction_that_stores_it(
+    open_scripted: OpenRuntime, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No claim and no look at the log: the stream of a new run begins from memory."""
+    async with open_scripted(engine, runs={"poll_seconds": 30, "flush_seconds": 0}) as runtime:
+        talk = await begin(runtime)
+
+        def fail(*args: Any, **more: Any) -> Any:
+            raise AssertionError("the way through the queue was taken")
+
+        monkeypatch.setattr(stored_runs, "claim", fail)
+        monkeypatch.setattr(run_events, "read", fail)
+        run = await talk.start()
+        assert run.status == "queued"
+        events = await asyncio.wait_for(talk.events(run), 5)
+    assert names(events)[:3] == ["R.created", "R.queued", "R.in_progress"]
+    assert names(events)[-1] == "R.completed"
+
+
+async def test_a_run_that_has_waited_goes_before_a_new_one(
+    open_scripted: OpenRuntime,
+) -> None:
+    engine = ScriptedEngine(model_id="scripted", default_reply="Hello.", delay_seconds=0.05)
+    one = {"poll_seconds": 30, "flush_seconds": 0.005, "concurrency": 1}
+    async with open_scripted(engine, runs=one) as runtime:
+        talks = [await begin(runtime, f"Question {n}") for n in range(3)]
+        started = [await talk.start() for talk in talks[:2]]  # the second waits
+        executor = runtime.runs._executor
+        original = executor._claim
+
+        async def late() -> None:
+            await asyncio.sleep(0.1)
+            await original()
+
+        executor._claim = late  # type: ignore[method-assign]
+        await until(lambda: not executor._workers)  # a worker is free and has not looked yet
+        started.append(await talks[2].start())
+        for talk, run in zip(talks, started, strict=True):
+            await asyncio.wait_for(talk.events(run), 5)
+        asked = [engine.detokenize(request.prompt) for request in engine.requests]
+        found = [next(n for n in range(3) if f"Question {n}" in text) for text in asked]
+        assert found == [0, 1, 2]
+
+
+async def test_a_run_whose_caller_left_meanwhile_is_worked_all_the_same(
+    open_scripted: OpenRuntime, engine: ScriptedEngine
+) -> None:
+    async with open_scripted(engine, runs={"poll_seconds": 30, "flush_seconds": 0}) as runtime:
+        talk = await begin(runtime)
+        executor = runtime.runs._executor
+        creating = asyncio.create_task(talk.start())
+        await until(lambda: bool(executor._admissions))
+        creating.cancel()
+        await asyncio.gather(creating, return_exceptions=True)
+        assert creating.cancelled()
+        await until(lambda: engine.counters.finished == 1)
+        await until(lambda: not executor._workers)
+        assert [role for role, _ in await talk.texts()] == ["user", "assistant"]
+
+
+async def test_closing_parks_a_run_that_is_just_being_stored(
+    open_scripted: OpenRuntime, engine: ScriptedEngine
+) -> None:
+    async with open_scripted(engine, runs={"poll_seconds": 30, "flush_seconds": 0}) as runtime:
+        talk = await begin(runtime)
+        creating = asyncio.create_task(talk.start())
+        await until(lambda: bool(runtime.runs._executor._admissions))
+    run = await creating
+    async with open_scripted(engine) as runtime:
+        talk.runtime = runtime
+        events = await asyncio.wait_for(talk.events(run), 5)
+        assert names(events)[-1] == "R.completed"
+        assert [event.seq for event in events] == list(range(len(events)))

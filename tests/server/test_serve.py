@@ -1,10 +1,14 @@
+import asyncio
+import gc
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
 
 from localassist.errors import ConfigError
+from localassist.server import serve
 from localassist.server.config import ServerSettings
 from localassist.server.serve import base_url, check_exposure, listen
 
@@ -48,3 +52,25 @@ def test_a_port_in_use_is_the_operators_error(taken_port: int) -> None:
 )
 def test_the_url_is_one_that_a_client_here_can_use(host: str, url: str) -> None:
     assert base_url(host, 8000) == url
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not exist there")
+def test_it_serves_on_the_fast_loop() -> None:
+    loops: list[str] = []
+
+    async def look() -> None:
+        loops.append(type(asyncio.get_running_loop()).__module__)
+
+    serve._run(look())
+    assert loops == ["uvloop"]
+
+
+def test_a_settled_process_hands_over_quickly_and_collects_little() -> None:
+    before = sys.getswitchinterval()
+    try:
+        serve._settle()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        sys.setswitchinterval(before)
+        gc.unfreeze()

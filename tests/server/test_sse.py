@@ -8,32 +8,31 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from localassist.errors import GenerationFailed, InvalidRequest
 from localassist.server.encoding import to_json
 from localassist.server.middleware import ErrorBoundary, RequestContext
-from localassist.server.sse import KEEP_ALIVE, EventStream, ServerSentEvent
+from localassist.server.sse import KEEP_ALIVE, EventStream, record
 from tests.server.asgi import request
 
 
 def app_for(
-    events: AsyncGenerator[ServerSentEvent, None], *, is_named: bool = True, keepalive: float = 60.0
+    events: AsyncGenerator[bytes, None], *, is_named: bool = True, keepalive: float = 60.0
 ) -> ASGIApp:
     stream = EventStream(events, is_named=is_named, keepalive_seconds=keepalive)
     return RequestContext(ErrorBoundary(stream))
 
 
-async def two_events() -> AsyncGenerator[ServerSentEvent, None]:
-    yield ServerSentEvent('{"n":1}', "first")
-    yield ServerSentEvent('{"n":2}', "second", "7")
+async def two_events() -> AsyncGenerator[bytes, None]:
+    yield record('{"n":1}', "first")
+    yield record('{"n":2}', "second", 7)
 
 
 def test_records_are_framed_to_the_byte() -> None:
-    assert ServerSentEvent('{"a":1}', "x").encode() == b'event: x\ndata: {"a":1}\n\n'
-    assert ServerSentEvent('{"a":1}').encode() == b'data: {"a":1}\n\n'
-    assert ServerSentEvent("[]", "x", "3").encode() == b"id: 3\nevent: x\ndata: []\n\n"
+    assert record('{"a":1}', "x") == b'event: x\ndata: {"a":1}\n\n'
+    assert record('{"a":1}') == b'data: {"a":1}\n\n'
+    assert record("[]", "x", 3) == b"id: 3\nevent: x\ndata: []\n\n"
 
 
 @pytest.mark.parametrize("separator", ["\n", "\r", "\u2028", "\u2029", "\x85", "\x0b"])
 def test_no_text_can_break_a_record(separator: str) -> None:
-    record = ServerSentEvent(to_json({"text": f"a{separator}b"}), "x").encode()
-    lines = record.decode().splitlines()
+    lines = record(to_json({"text": f"a{separator}b"}), "x").decode().splitlines()
     assert len(lines) == 3
     assert json.loads(lines[1].removeprefix("data: ")) == {"text": f"a{separator}b"}
 
@@ -52,17 +51,17 @@ async def test_a_named_stream_ends_with_done() -> None:
 
 
 async def test_a_data_only_stream_has_no_event_lines() -> None:
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
-        yield ServerSentEvent("{}")
+    async def events() -> AsyncGenerator[bytes, None]:
+        yield record("{}")
 
     answer = await request(app_for(events(), is_named=False), "GET", "/")
     assert answer.body == b"data: {}\n\ndata: [DONE]\n\n"
 
 
 async def test_silence_is_filled_with_comments_and_events_come_through() -> None:
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
+    async def events() -> AsyncGenerator[bytes, None]:
         await asyncio.sleep(0.12)
-        yield ServerSentEvent("1", "x")
+        yield record("1", "x")
         await asyncio.sleep(0.12)
 
     answer = await request(app_for(events(), keepalive=0.05), "GET", "/")
@@ -74,9 +73,9 @@ async def test_silence_is_filled_with_comments_and_events_come_through() -> None
 
 
 async def test_a_failure_before_the_first_event_is_an_ordinary_error() -> None:
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
+    async def events() -> AsyncGenerator[bytes, None]:
         raise InvalidRequest("no", param="p")
-        yield ServerSentEvent("never")
+        yield record("never")
 
     answer = await request(app_for(events()), "GET", "/")
     assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
@@ -87,8 +86,8 @@ async def test_a_failure_before_the_first_event_is_an_ordinary_error() -> None:
     ("is_named", "start"), [(True, b"event: error\ndata: "), (False, b"data: ")]
 )
 async def test_a_failure_later_is_an_error_event_and_the_end(is_named: bool, start: bytes) -> None:
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
-        yield ServerSentEvent("{}")
+    async def events() -> AsyncGenerator[bytes, None]:
+        yield record("{}")
         raise GenerationFailed("The engine broke.")
 
     answer = await request(app_for(events(), is_named=is_named), "GET", "/")
@@ -106,8 +105,8 @@ async def test_a_failure_later_is_an_error_event_and_the_end(is_named: bool, sta
 
 
 async def test_a_bug_in_the_middle_gives_nothing_away(caplog: pytest.LogCaptureFixture) -> None:
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
-        yield ServerSentEvent("{}")
+    async def events() -> AsyncGenerator[bytes, None]:
+        yield record("{}")
         raise RuntimeError("secret")
 
     answer = await request(app_for(events()), "GET", "/")
@@ -120,10 +119,10 @@ async def test_a_client_that_leaves_ends_its_stream_at_once() -> None:
     gone = asyncio.Event()
     is_closed = False
 
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
+    async def events() -> AsyncGenerator[bytes, None]:
         nonlocal is_closed
         try:
-            yield ServerSentEvent("1")
+            yield record("1")
             gone.set()
             await asyncio.sleep(60)
         finally:
@@ -176,10 +175,10 @@ async def test_a_reader_that_leaves_closes_what_it_read() -> None:
     closed: list[bool] = []
     gone, sending = asyncio.Event(), asyncio.Event()
 
-    async def events() -> AsyncGenerator[ServerSentEvent, None]:
+    async def events() -> AsyncGenerator[bytes, None]:
         try:
             while True:
-                yield ServerSentEvent("{}")
+                yield record("{}")
         finally:
             await asyncio.sleep(0)
             closed.append(True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from localassist import load_settings
 from localassist.engine import ScriptedEngine
 from localassist.schemas.chat import ChatCompletionCreate
+from localassist.server.routes.chat import ChunkRecords
 from tests.server.serving import Stage, scripted
 
 
@@ -25,7 +27,9 @@ async def test_every_chunk_has_a_usage_if_one_was_asked_for(
     request = ChatCompletionCreate.model_validate(body)
     async with scripted(stage)(load_settings(tmp_path)) as runtime:
         stream = runtime.chat.stream(runtime.default_project, request)
-        chunks = [chunk.dump() async for chunk in stream]
+        records = ChunkRecords()
+        answer = [records.of(chunk) async for chunk in stream]
+    chunks = [json.loads(record.removeprefix(b"data: ")) for record in answer]
     usages = [chunk.get("usage", "absent") for chunk in chunks]
     if includes_usage:
         assert usages[:-1] == [None] * (len(chunks) - 1)

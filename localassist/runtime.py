@@ -7,13 +7,24 @@ over HTTP, in process or from the command line, talks to a ``Runtime``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from localassist.engine import Engine, EnginePool, load_engine, validate_grammar
+from localassist.engine import Engine, EnginePool, EngineSettings, load_engine, validate_grammar
+from localassist.engine.footprint import (
+    affordable_cells,
+    footprint_bytes,
+    free_memory_bytes,
+    machine_memory_bytes,
+    memory_budget,
+)
+from localassist.engine.loading import LoadProgress
 from localassist.registry.catalog import Catalog
+from localassist.registry.gguf import read_header
 from localassist.registry.manifest import ModelManifest
+from localassist.registry.weights import find_weights
 from localassist.retrieval.embedders import Embedder, SentenceEmbedder
 from localassist.runs.events import EventLog
 from localassist.runs.executor import Executor
@@ -26,17 +37,24 @@ from localassist.services.chat import Chat
 from localassist.services.embeddings import Embeddings
 from localassist.services.files import Files
 from localassist.services.messages import Messages
-from localassist.services.models import LoadEmbedder, LoadEngine, Models
+from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.threads import Threads
 from localassist.settings import Settings
 from localassist.storage.blobs import BlobStore
 from localassist.storage.database import Database
 from localassist.storage.tables import DEFAULT_PROJECT
 
+_log = logging.getLogger(__name__)
+
+LoadEngine = Callable[[ModelManifest], Awaitable[Engine]]
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """All services, open. Every method of a service takes the caller's project first."""
+    """All services, open. Every method of a service takes the caller's project first.
+
+    ``pool`` holds the loaded models; None when the engines are not its own.
+    """
 
     settings: Settings
     assistants: Assistants
@@ -47,6 +65,7 @@ class Runtime:
     models: Models
     chat: Chat
     embeddings: Embeddings
+    pool: EnginePool | None
     default_project: str = DEFAULT_PROJECT
 
 
@@ -66,15 +85,18 @@ async def open_runtime(
         database = await asyncio.to_thread(Database.open, settings.home, settings.storage)
         stack.push_async_callback(database.close)
         catalog = Catalog(settings.home, settings.models)
-        if engines is None:
-            pool = EnginePool(_engine_loader(catalog, settings))
+        pool: EnginePool | None = None
+        if engines is not None:
+            lease, has_room = _kept(engines)
+        else:
+            pool = _engine_pool(catalog, settings)
             stack.push_async_callback(pool.close)
-            engines = _by_id(pool)
+            lease, has_room = _from_pool(pool)
         if embedders is None:
             shelf = _EmbedderShelf(catalog)
             stack.callback(shelf.close)
             embedders = shelf.get
-        models = Models(catalog, engines, embedders, validate_grammar)
+        models = Models(catalog, lease, has_room, embedders, validate_grammar)
         stack.push_async_callback(models.close)
         feed = EventFeed()
         writer = RunWriter(database, feed)
@@ -94,25 +116,65 @@ async def open_runtime(
             models=models,
             chat=Chat(models),
             embeddings=Embeddings(models),
+            pool=pool,
         )
 
 
-def _engine_loader(catalog: Catalog, settings: Settings) -> Callable[[str], Engine]:
-    def load(model_id: str) -> Engine:
+def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
+    engine = settings.engine
+
+    def load(model_id: str, progress: LoadProgress) -> Engine:
         manifest = catalog.get(model_id)
-        engine = settings.engine
-        if engine.context_tokens is None:
-            engine = engine.model_copy(update={"context_tokens": manifest.context_length})
-        return load_engine(catalog.locate(manifest), model_id, engine, settings.home / "cache")
+        path = catalog.locate(manifest)
+        sized, _ = _sized(manifest, engine, free_memory_bytes())
+        _log.info("%s gets %d KV cells.", model_id, sized.context_tokens)
+        return load_engine(path, model_id, sized, settings.home / "cache", progress)
 
-    return load
+    def estimate(model_id: str) -> int:
+        # What is free changes until the model is loaded; the whole memory is the upper bound.
+        return _sized(catalog.get(model_id), engine, machine_memory_bytes())[1]
+
+    return EnginePool(
+        load,
+        estimate=estimate,
+        budget=memory_budget(engine),
+        keep_alive_seconds=engine.keep_alive_seconds,
+    )
 
 
-def _by_id(pool: EnginePool) -> LoadEngine:
-    async def load(manifest: ModelManifest) -> Engine:
-        return await pool.get(manifest.id)
+def _sized(
+    manifest: ModelManifest, settings: EngineSettings, memory_bytes: int | None
+) -> tuple[EngineSettings, int]:
+    """The settings with the number of KV cells this model gets, and the bytes it will then take.
+    Blocks on disk. Raises ModelFileRejected."""
+    header = read_header(find_weights(manifest))
+    trained = manifest.context_length or header.context_length
+    cells = affordable_cells(header.metadata, settings, trained, memory_bytes)
+    sized = settings.model_copy(update={"context_tokens": cells})
+    return sized, footprint_bytes(manifest.size_bytes, header.metadata, settings, cells)
 
-    return load
+
+def _from_pool(pool: EnginePool) -> tuple[LeaseEngine, HasRoom]:
+    def lease(manifest: ModelManifest) -> AbstractAsyncContextManager[Engine]:
+        return pool.lease(manifest.id)
+
+    def has_room(manifest: ModelManifest) -> Awaitable[bool]:
+        return pool.has_room(manifest.id)
+
+    return lease, has_room
+
+
+def _kept(load: LoadEngine) -> tuple[LeaseEngine, HasRoom]:
+    """Engines that someone else keeps: a lease is only the way to them."""
+
+    @asynccontextmanager
+    async def lease(manifest: ModelManifest) -> AsyncIterator[Engine]:
+        yield await load(manifest)
+
+    async def has_room(manifest: ModelManifest) -> bool:
+        return True
+
+    return lease, has_room
 
 
 class _EmbedderShelf:

@@ -1,4 +1,4 @@
-"""The reference pages that are made from the code: settings and the command line.
+"""The reference pages that are made from the code: settings, the command line, metrics.
 
 ``python -m tests.docs_pages`` rewrites what follows the marker in each page; what stands before it
 is written by hand. ``test_docs`` fails while a page does not say what the code does. Lives beside
@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
+from prometheus_client import Metric
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from localassist.cli.main import app
+from localassist.engine import EnginePool
+from localassist.engine.counters import EngineCounters
+from localassist.engine.footprint import MemoryBudget
+from localassist.engine.pool import LoadedModel
+from localassist.server import metrics
 from localassist.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,7 +150,39 @@ def _optional(parameter: Any, text: str) -> str:
     return text if parameter.required else f"[{text}]"
 
 
-PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration, "cli.md": command_line}
+def metric_tables() -> str:
+    """All metrics, as a scrape with one loaded model has them."""
+    model = LoadedModel("m", "idle", 1.0, 1, 0, EngineCounters())
+    pool = EnginePool(lambda model_id, progress: _never(), budget=MemoryBudget(1))
+    models = [*metrics.pool_metrics(pool), *metrics.model_metrics([model])]
+    return "".join(
+        [
+            _metric_table("Requests", metrics.request_metrics({})),
+            _metric_table("Models", models),
+            _metric_table("Engines", metrics.engine_metrics([model])),
+        ]
+    )
+
+
+def _metric_table(title: str, families: Iterable[Metric]) -> str:
+    rows = ["| Metric | Kind | |", "|---|---|---|"]
+    for family in families:
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = ", ".join(getattr(family, "_labelnames", ()))
+        shown = f"{name}{{{labels}}}" if labels else name
+        rows.append(f"| `{shown}` | {family.type} | {family.documentation} |")
+    return "\n".join([f"\n## {title}\n", *rows]) + "\n"
+
+
+def _never() -> NoReturn:
+    raise AssertionError("nothing is loaded for a page")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "cli.md": command_line,
+    "metrics.md": metric_tables,
+}
 
 
 def split(page: str) -> tuple[str, str]:

@@ -46,6 +46,7 @@ SOLE_IMPORTERS = {
     "llama_cpp": ("engine.llama",),
     "llguidance": ("engine",),
     "openai": ("client",),
+    "prometheus_client": ("server",),
     "prompt_toolkit": ("cli",),
     "rich": ("cli",),
     "sentence_transformers": ("retrieval.embedders",),
@@ -57,7 +58,7 @@ SOLE_IMPORTERS = {
     "uvloop": ("server",),
 }
 HEAVY = (
-    "alembic chromadb jinja2 llama_cpp llguidance numpy openai prompt_toolkit "
+    "alembic chromadb jinja2 llama_cpp llguidance numpy openai prometheus_client prompt_toolkit "
     "sentence_transformers sqlalchemy starlette torch uvicorn"
 ).split()
 

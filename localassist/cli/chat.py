@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from localassist import clock
 from localassist.cli.output import EXIT_FAILURE, err_console, fail, is_interactive, report
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _LAST_THREAD = "last_chat"
 _HISTORY = "chat_history"
 _EXIT_INTERRUPTED = 130
+_READING = "Loading the model and reading …"
+_SHORT_WAIT_SECONDS = 1.0
 _ACTIVE = ("queued", "in_progress", "requires_action")
 _ENDS = ("completed", "incomplete", "failed", "cancelled", "expired")
 # On the thread, so that a resumed conversation keeps its assistant and with it its instructions.
@@ -76,6 +79,12 @@ class Conversation:
                 runs.cancel(run.id, thread_id=self.thread_id)
             # The thread takes no message before the run has really ended.
             runs.poll(run.id, thread_id=self.thread_id)
+
+    def loading(self) -> dict[str, float]:
+        """The models that are being loaded, with the loaded part of each, 0 to 1."""
+        from localassist.client.client import loading
+
+        return loading(self._client)
 
     def _begin(self) -> tuple[str, str]:
         threads = self._client.beta.threads
@@ -188,7 +197,7 @@ def _questions(history: Path) -> Iterator[str]:
 def _print_answer(conversation: Conversation, question: str) -> None:
     with closing(conversation.ask(question)) as texts:
         # The first answer waits for the model to be loaded, which may take a while.
-        with _spinner():
+        with _spinner(conversation):
             first = next(texts, "")
         print(first, end="", flush=True)
         for text in texts:
@@ -196,9 +205,27 @@ def _print_answer(conversation: Conversation, question: str) -> None:
     print(flush=True)
 
 
-def _spinner() -> Any:
+class LoadLine:
+    """What a spinner says beside a wait for an answer; looked up again each time it is drawn."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._started = clock.monotonic()
+
+    def __rich__(self) -> str:
+        if clock.monotonic() - self._started < _SHORT_WAIT_SECONDS:
+            return _READING
+        try:
+            models = self._conversation.loading()
+        except Exception:  # on the way out there is nobody left to ask, and nothing to say
+            return _READING
+        parts = [f"{model} {part:.0%}" for model, part in models.items()]
+        return f"Loading {', '.join(parts)} …" if parts else _READING
+
+
+def _spinner(conversation: Conversation) -> Any:
     is_watched = is_interactive() and err_console.is_terminal
-    return err_console.status("Loading the model and reading …") if is_watched else nullcontext()
+    return err_console.status(LoadLine(conversation)) if is_watched else nullcontext()
 
 
 def _texts(delta: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,9 +52,20 @@ def serve(
     changes = {name: value for name, value in changes.items() if value is not None}
     server = settings.server.model_copy(update=changes)
     is_guarded = bool(server.api_keys)
+    _tell_of_models()
     run_server(
         settings.model_copy(update={"server": server}), lambda url: _announce(url, is_guarded)
     )
+
+
+def _tell_of_models() -> None:
+    """Say on stderr when models are loaded, how far they are, and when they are closed."""
+    log = logging.getLogger("localassist.engine.pool")
+    if not log.isEnabledFor(logging.INFO):
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
 
 
 def _announce(base_url: str, is_guarded: bool) -> None:

@@ -75,6 +75,14 @@ def explain(error: APIError) -> str:
     return message if isinstance(message, str) else error.message
 
 
+def loading(client: LocalAssist) -> dict[str, float]:
+    """The models that are being loaded at the moment, with the loaded part of each, 0 to 1."""
+    impatient = client.with_options(max_retries=0, timeout=1.0)
+    health: Any = impatient.get(f"{BASE_URL.removesuffix('/v1')}/health", cast_to=object)
+    models = health["models"]
+    return {model["id"]: model["progress"] for model in models if model["state"] == "loading"}
+
+
 def _settings(home: str | Path | None, model: str | None) -> Settings:
     """Raises ConfigError, and ModelNotFound for a ``model`` that nobody knows."""
     settings = load_settings(home=None if home is None else Path(home))

@@ -3,7 +3,8 @@
 from localassist.engine.config import EngineSettings
 from localassist.engine.engine import LlamaEngine
 from localassist.engine.grammar import validate_grammar
-from localassist.engine.pool import EnginePool, load_engine
+from localassist.engine.loading import load_engine
+from localassist.engine.pool import EnginePool
 from localassist.engine.request import Engine, Finished, Generate, Piece
 from localassist.engine.scripted import ScriptedEngine
 

@@ -91,6 +91,14 @@ class EngineSettings(BaseModel):
     probe_seconds: float = Field(default=120.0, gt=0)
     """How long the probe process may take before it counts as dead."""
 
+    memory_budget_mb: int | None = Field(default=None, ge=1)
+    """MiB that the weights and KV cells of all loaded models may take together. A model that needs
+    more room than is left waits until idle ones are closed. Unset: 80 % of the memory."""
+
+    keep_alive_seconds: float = Field(default=1800.0, ge=-1)
+    """How long a model stays loaded after its last request; 0 closes it at once, -1 keeps it until
+    another needs its memory."""
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.batch_tokens < self.max_sequences:

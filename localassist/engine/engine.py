@@ -113,11 +113,11 @@ class LlamaEngine:
         job = self._worker.submit(generation, stream)
         try:
             while True:
-                item = await stream.get()
-                assert not isinstance(item, Scores)
-                yield item
-                if isinstance(item, Finished):
-                    return
+                for item in await stream.get_all():
+                    assert not isinstance(item, Scores)
+                    yield item
+                    if isinstance(item, Finished):
+                        return
         finally:
             self._worker.abort(job)
 

@@ -100,7 +100,12 @@ class RunLoop:
             await _fail(recorder, "server_error", "Sorry, something went wrong.")
 
     async def _turn(self, job: Job, recorder: Recorder, opened: OpenMessage | None) -> None:
-        model = await self._models.chat(job.run.model)
+        async with self._models.chat(job.run.model) as model:
+            await self._turn_of(model, job, recorder, opened)
+
+    async def _turn_of(
+        self, model: ChatModel, job: Job, recorder: Recorder, opened: OpenMessage | None
+    ) -> None:
         found = await self._database.read(
             lambda session: items.of_thread(session, job.run.thread_id)
         )

@@ -12,9 +12,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from localassist.server.config import ServerSettings
 from localassist.server.errors import on_http_exception
+from localassist.server.metrics import Metrics, RequestCount
 from localassist.server.middleware import Authentication, BodyLimit, ErrorBoundary, RequestContext
 from localassist.server.routes import ROUTES
 
@@ -26,19 +28,22 @@ _EXPOSED_HEADERS = ("x-request-id", "openai-poll-after-ms", "openai-processing-m
 
 def create_app(runtime: Runtime, settings: ServerSettings) -> Starlette:
     """The application serving ``runtime``."""
+    paths = {route.endpoint: route.path for route in ROUTES if isinstance(route, Route)}
+    metrics = Metrics(runtime.pool, paths)
     app = Starlette(
         routes=ROUTES,
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, metrics),
         exception_handlers={HTTPException: on_http_exception},
     )
     # A URL with a slash too many is unknown; a redirect would lose the body of a POST.
     app.router.redirect_slashes = False
     app.state.runtime = runtime
     app.state.settings = settings
+    app.state.metrics = metrics
     return app
 
 
-def _middleware(settings: ServerSettings) -> list[Middleware]:
+def _middleware(settings: ServerSettings, metrics: Metrics) -> list[Middleware]:
     """Outermost first. CORS is outside of the error boundary so that browsers can read errors."""
     cors = Middleware(
         CORSMiddleware,
@@ -48,6 +53,7 @@ def _middleware(settings: ServerSettings) -> list[Middleware]:
         expose_headers=_EXPOSED_HEADERS,
     )
     return [
+        Middleware(RequestCount, metrics=metrics),
         Middleware(RequestContext),
         *([cors] if settings.cors_origins else []),
         Middleware(ErrorBoundary),

@@ -22,6 +22,7 @@ from localassist.server.encoding import to_json
 
 if TYPE_CHECKING:
     from localassist.runtime import Runtime
+    from localassist.server.metrics import Metrics
 
 BodyT = TypeVar("BodyT", bound=Body)
 T = TypeVar("T")
@@ -33,6 +34,10 @@ def runtime_of(request: Request) -> Runtime:
 
 def settings_of(request: Request) -> ServerSettings:
     return cast(ServerSettings, request.app.state.settings)
+
+
+def metrics_of(request: Request) -> Metrics:
+    return cast("Metrics", request.app.state.metrics)
 
 
 def project_of(request: Request) -> str:

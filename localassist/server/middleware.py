@@ -18,6 +18,7 @@ from localassist.server.config import ServerSettings
 from localassist.server.errors import error_response
 
 _API_VERSION = "2020-10-01"
+_GUARDED = ("/v1", "/metrics")
 
 
 class RequestContext:
@@ -78,14 +79,14 @@ class ErrorBoundary:
 
 
 class Authentication:
-    """Asks for an API key on everything under ``/v1``; the health check stays open."""
+    """Asks for an API key under ``/v1`` and for the metrics; the health check stays open."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._api_keys = settings.api_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1"):
+        if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
             check_api_key(Headers(scope=scope).get("authorization"), self._api_keys)
         await self._app(scope, receive, send)
 

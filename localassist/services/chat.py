@@ -81,7 +81,7 @@ class Chat:
         GrammarRejected."""
         answer = _Answer(body.model)
         texts: list[str] = []
-        async with aclosing(await self._turn(body)) as turn:
+        async with aclosing(self._turn(body)) as turn:
             async for item in turn:
                 if isinstance(item, Text):
                     texts.append(item.text)
@@ -111,7 +111,7 @@ class Chat:
         chunk. Nothing is yielded before the request is known to be sound."""
         answer = _Answer(body.model, body.includes_usage)
         is_begun = False
-        async with aclosing(await self._turn(body)) as turn:
+        async with aclosing(self._turn(body)) as turn:
             async for item in turn:
                 if not is_begun:
                     yield answer.chunk(ChatDelta(role="assistant", content=""))
@@ -126,17 +126,20 @@ class Chat:
                     yield answer.chunk(_delta(item))
 
     async def _turn(self, body: ChatCompletionCreate) -> AsyncGenerator[TurnItem, None]:
-        model = await self._models.chat(body.model)
-        tools, choice = _tools(body)
-        request = TurnRequest(
-            messages=_conversation(body.messages),
-            sampling=_sampling(body, model),
-            tools=tools,
-            choice=choice,
-            parallel=body.parallel_tool_calls is not False,
-            response_format=None if body.response_format is None else body.response_format.dump(),
-        )
-        return take_turn(model, request, self._models.validate)
+        async with self._models.chat(body.model) as model:
+            tools, choice = _tools(body)
+            response_format = body.response_format
+            request = TurnRequest(
+                messages=_conversation(body.messages),
+                sampling=_sampling(body, model),
+                tools=tools,
+                choice=choice,
+                parallel=body.parallel_tool_calls is not False,
+                response_format=None if response_format is None else response_format.dump(),
+            )
+            async with aclosing(take_turn(model, request, self._models.validate)) as turn:
+                async for item in turn:
+                    yield item
 
 
 def _sampling(body: ChatCompletionCreate, model: ChatModel) -> SamplingParams:

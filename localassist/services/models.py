@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from localassist.chat.formats import FORMATS, ToolCallFormat
@@ -27,8 +28,11 @@ from localassist.tools.guided import GuidedCaller
 
 _log = logging.getLogger(__name__)
 
-LoadEngine = Callable[[ModelManifest], Awaitable[Engine]]
+LeaseEngine = Callable[[ModelManifest], AbstractAsyncContextManager[Engine]]
+"""The engine of a model, which stays loaded until the end of the block."""
 
+HasRoom = Callable[[ModelManifest], Awaitable[bool]]
+"""Whether that needs no other model to be closed."""
 
 LoadEmbedder = Callable[[ModelManifest], Awaitable[Embedder]]
 
@@ -60,14 +64,16 @@ class Models:
     def __init__(
         self,
         catalog: Catalog,
-        load_engine: LoadEngine,
+        lease_engine: LeaseEngine,
+        has_room: HasRoom,
         load_embedder: LoadEmbedder,
         validate: Validate,
     ) -> None:
         self._catalog = catalog
-        self._load_engine = load_engine
+        self._lease_engine = lease_engine
+        self._has_room = has_room
         self._load_embedder = load_embedder
-        self._ready: dict[str, ChatModel] = {}
+        self._templates: dict[str, tuple[object, ChatTemplate]] = {}
         self._preparing: set[asyncio.Task[None]] = set()
         self.validate = validate
 
@@ -101,22 +107,22 @@ class Models:
                 code="unsupported_model",
             )
 
-    async def chat(self, name: str) -> ChatModel:
-        """The chat model that ``name`` means, loaded. Raises ModelNotFound, ModelFileRejected or
+    @asynccontextmanager
+    async def chat(self, name: str) -> AsyncIterator[ChatModel]:
+        """The chat model that ``name`` means, loaded until the end of the block, which is one turn:
+        between turns it may make room for another. Raises ModelNotFound, ModelFileRejected or
         ModelLoadFailed."""
         manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
-        engine = await self._load_engine(manifest)
-        ready = self._ready.get(manifest.id)
-        if ready is None or ready.engine is not engine or ready.manifest != manifest:
-            ready = self._ready[manifest.id] = self._assemble(manifest, engine)
-        return ready
+        async with self._lease_engine(manifest) as engine:
+            yield self._assemble(manifest, engine)
 
     def prepare_default(self) -> None:
         """Begin to load the model that stands in for hosted ones."""
         self.prepare(self._catalog.default("chat").id)
 
     def prepare(self, name: str, *, calls_functions: bool = False) -> None:
-        """Begin to load what a run on this model will need; the run itself reports what fails."""
+        """Begin to load what a run on this model will need, unless another model would have to go
+        for it. The run itself reports what fails."""
         task = asyncio.create_task(self._prepare(name, calls_functions))
         self._preparing.add(task)
         task.add_done_callback(self._preparing.discard)
@@ -134,9 +140,12 @@ class Models:
 
     async def _prepare(self, name: str, calls_functions: bool) -> None:
         try:
-            model = await self.chat(name)
-            if calls_functions and model.guided is not None:
-                await self._similarity(["ready"])
+            manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
+            if not await self._has_room(manifest):
+                return
+            async with self.chat(name) as model:
+                if calls_functions and model.guided is not None:
+                    await self._similarity(["ready"])
         except LocalAssistError as error:
             _log.info("%s cannot be prepared: %s", name, error.message)
 
@@ -145,15 +154,22 @@ class Models:
         return await (await self._load_embedder(manifest)).embed(texts)
 
     def _assemble(self, manifest: ModelManifest, engine: Engine) -> ChatModel:
-        template = ChatTemplate(
-            manifest.chat_template or engine.chat_template, engine.special_tokens
-        )
+        template = self._template(manifest, engine)
         tool_format = FORMATS["hermes" if manifest.tool_mode == "native" else "plain"]
         prompts = PromptBuilder(engine, template, tool_format, manifest.id)
         guided = None
         if manifest.tool_mode == "guided":
             guided = GuidedCaller(engine, prompts, self._similarity)
         return ChatModel(manifest, engine, prompts, tool_format, guided)
+
+    def _template(self, manifest: ModelManifest, engine: Engine) -> ChatTemplate:
+        """Made once per model, because finding out what a template can express takes a while. Knows
+        the engine's words but not the engine, which may be gone by the next turn."""
+        origin = (manifest.chat_template or engine.chat_template, engine.special_tokens)
+        known = self._templates.get(manifest.id)
+        if known is None or known[0] != origin:
+            known = self._templates[manifest.id] = (origin, ChatTemplate(*origin))
+        return known[1]
 
 
 def _wire(name: str) -> Model:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from prompt_toolkit.input import create_pipe_input
@@ -178,3 +179,27 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
     question, answer = texts(localassist_home)
     assert question == "Talk!"
     assert answer.startswith("word") and len(answer) < 5000
+
+
+def test_a_long_load_is_shown_with_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Talk:
+        def loading(self) -> dict[str, float]:
+            return {"big": 0.424} if is_loading else {}
+
+    is_loading = True
+    line = chat.LoadLine(cast(chat.Conversation, Talk()))
+    assert line.__rich__() == "Loading the model and reading …"
+    monkeypatch.setattr(chat, "_SHORT_WAIT_SECONDS", 0)
+    assert line.__rich__() == "Loading big 42% …"
+    is_loading = False
+    assert line.__rich__() == "Loading the model and reading …"
+
+
+def test_what_is_loading_is_asked_of_the_server(engine: ScriptedEngine) -> None:
+    client = LocalAssist()
+    conversation = chat.Conversation(client, None, "gpt-4o")
+    assert conversation.loading() == {}
+    line = chat.LoadLine(conversation)
+    client.close()
+    line._started -= 10
+    assert line.__rich__() == "Loading the model and reading …"

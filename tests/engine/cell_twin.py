@@ -101,6 +101,7 @@ class StoreTwin:
     entry_of: dict[bytes, tuple[Entry, memoryview]] = field(default_factory=dict)
     late: dict[bytes, int] = field(default_factory=dict)
     """How many more fetches of a key are answered with PENDING."""
+    touched: list[bytes] = field(default_factory=list)
 
     def put(self, prefix: Sequence[int], segment: Sequence[int], data: memoryview) -> bytes:
         tokens = (*prefix, *segment)
@@ -123,7 +124,7 @@ class StoreTwin:
         return [entry for entry, _ in self.entry_of.values()]
 
     def touch(self, keys: Iterable[bytes]) -> None:
-        assert all(isinstance(key, bytes) for key in keys)
+        self.touched += keys
 
     def spoil(self, key: bytes) -> None:
         """Let the data of a snapshot be refused."""

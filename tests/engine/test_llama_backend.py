@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from localassist.engine.backend import BackendError, Batch
 from localassist.engine.config import EngineSettings, LoraAdapter
+from localassist.engine.footprint import cell_bytes
 from localassist.engine.llama import LlamaBackend
-from localassist.engine.llama.model import memory_estimate, weight_files
+from localassist.engine.llama.model import weight_files
 from localassist.errors import ModelLoadFailed
 from tests.registry.gguf_files import gguf, tensor
 
@@ -309,18 +310,11 @@ def test_an_adapter_that_does_not_fit_is_named(model_path: Path, tmp_path: Path,
         load(model_path, lora=(LoraAdapter(path=path),))
 
 
-def test_the_estimate_is_near_what_is_allocated(backend: LlamaBackend, model_path: Path) -> None:
-    estimate = memory_estimate(model_path, SETTINGS)
-    assert estimate.weights == model_path.stat().st_size
-    assert estimate.cells == 1024
-    assert estimate.cell_bytes == 2 * 2 * 30 * 3 * 64  # keys and values of 30 layers, 3 heads
-    assert estimate.total < 2 * estimate.weights
+def test_the_header_tells_how_big_a_cell_is(backend: LlamaBackend) -> None:
+    sizes = backend._model.sizes
+    assert cell_bytes(sizes, SETTINGS) == 2 * 2 * 30 * 3 * 64  # keys, values; 30 layers, 3 heads
     quantized = SETTINGS.model_copy(update={"cache_type_k": "q8_0", "cache_type_v": "q4_0"})
-    assert memory_estimate(model_path, quantized).cell_bytes == 30 * 3 * (68 + 36)
-    unset = SETTINGS.model_copy(update={"context_tokens": None})
-    assert memory_estimate(model_path, unset).cells == 8192
-    with pytest.raises(ModelLoadFailed):
-        memory_estimate(Path(__file__), SETTINGS)
+    assert cell_bytes(sizes, quantized) == 30 * 3 * (68 + 36)
 
 
 def test_all_parts_of_a_split_model_count(tmp_path: Path) -> None:

@@ -542,6 +542,19 @@ def test_part_of_a_lost_beginning_is_kept_when_its_sequence_leaves() -> None:
     bench.check()
 
 
+def test_what_is_above_counts_as_used_after_what_is_below() -> None:
+    store = StoreTwin()
+    bench = Bench(store=store)
+    bench.keep(long_text(1))
+    bench.cache.save_some()
+    bench.keep([*long_text(1), 5, 6])
+    bench.cache.save_some()
+    store.touched.clear()
+    bench.start([*long_text(1), 5, 6, 7])
+    ends = {entry.key: len(entry.tokens) for entry in store.entries()}
+    assert [ends[key] for key in store.touched] == [62, 60]
+
+
 def test_late_snapshots_are_waited_for_without_taking_anything() -> None:
     store = StoreTwin()
     bench = Bench(store=store)

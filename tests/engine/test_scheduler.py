@@ -377,6 +377,18 @@ def test_followers_go_on_when_their_leader_is_gone(is_preempted: bool) -> None:
     assert follower.tokens == alone([*shared, 2], 2)
 
 
+def test_one_that_is_held_back_can_be_cancelled() -> None:
+    harness = Harness(cells=200, batch_tokens=8, max_sequences=4)
+    shared = list(range(100, 124))
+    harness.add([*shared, 1], 2)
+    follower = harness.add([*shared, 2], 2)
+    harness.step()
+    harness.scheduler.finish(follower)
+    harness.check()
+    harness.run()
+    assert follower.tokens == [*shared, 2]
+
+
 def test_one_that_waits_for_a_snapshot_lets_others_pass() -> None:
     store = StoreTwin()
     harness = Harness(cells=60, batch_tokens=8, max_sequences=2, store=store)
@@ -444,6 +456,21 @@ def test_drafts_take_no_cell_from_anybody() -> None:
         assert chunk.drafted <= free - 1
         narrowest = min(narrowest, chunk.drafted)
     assert narrowest == 0 and harness.scheduler.cache.evictions == 0
+
+
+def test_a_draft_that_nobody_replaces_is_computed_once() -> None:
+    harness = Harness(60, 16, 1, draft_rows=6)
+    sequence = Sequence([1, 2, 3], draft=[8, 9])
+    harness.scheduler.add(sequence)
+    plan = harness.scheduler.schedule()
+    assert plan.rows == 5
+    harness.model.forward(build_batch(plan.chunks)[0])
+    harness.scheduler.complete(plan)
+    sequence.tokens += [8, 7]
+    harness.scheduler.settle(plan.chunks[0])
+    assert sequence.computed == 4 and sequence.draft == []
+    harness.check()
+    assert harness.scheduler.schedule().rows == 1
 
 
 def test_models_that_cannot_share_are_not_speculated_on() -> None:

@@ -70,6 +70,7 @@ async def test_only_the_api_asks_for_a_key() -> None:
     right = {"authorization": "Bearer sk-right-key-123"}
     assert (await request(app, "GET", "/health")).status == 200
     assert (await request(app, "GET", "/v1/models")).status == 401
+    assert (await request(app, "GET", "/metrics")).status == 401
     assert (await request(app, "GET", "/v1/models", headers=right)).status == 200
 
 

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,9 @@ import numpy as np
 
 from localassist.engine.backend import BackendError, Batch, Limits, Logits, ModelInfo
 from localassist.engine.config import EngineSettings, Switch
+from localassist.engine.footprint import affordable_cells, free_memory_bytes
 from localassist.engine.llama.library import build_facts
-from localassist.engine.llama.model import (
-    LlamaModel,
-    affordable_cells,
-    cell_bytes,
-    file_facts,
-)
+from localassist.engine.llama.model import LlamaModel, file_facts
 from localassist.errors import ModelLoadFailed
 
 if TYPE_CHECKING:
@@ -49,9 +46,19 @@ bytes. Ends are one after the last position."""
 class LlamaBackend:
     """A GGUF model and one context. See ``Backend`` for the contract and the threads."""
 
-    def __init__(self, path: Path, settings: EngineSettings, *, use_extra_buffers: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: EngineSettings,
+        *,
+        use_extra_buffers: bool,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """``progress``: see ``LlamaModel``."""
         self._context: Any = None
-        self._model = LlamaModel(path, settings, use_extra_buffers=use_extra_buffers)
+        self._model = LlamaModel(
+            path, settings, use_extra_buffers=use_extra_buffers, progress=progress
+        )
         try:
             self._limits = self._create_context(settings)
             self._model.apply_adapters(self._context, settings.lora)
@@ -174,7 +181,7 @@ class LlamaBackend:
         trained = self._model.trained_context
         cores = _usable_cores()
         params = llama.llama_context_default_params()
-        params.n_ctx = settings.context_tokens or self._affordable_cells(settings)
+        params.n_ctx = self._affordable_cells(settings)
         params.n_batch = params.n_ubatch = settings.batch_tokens
         params.n_seq_max = ids = self._sequence_ids(settings)
         # llama.cpp keeps a row of logits per sequence id, whatever is asked for.
@@ -214,8 +221,8 @@ class LlamaBackend:
 
     def _affordable_cells(self, settings: EngineSettings) -> int:
         trained = self._model.trained_context
-        affordable = affordable_cells(trained, cell_bytes(self._model.metadata, settings), settings)
-        if trained is not None and affordable < trained:
+        affordable = affordable_cells(self._model.sizes, settings, trained, free_memory_bytes())
+        if trained is not None and settings.context_tokens is None and affordable < trained:
             _log.warning(
                 "%s was trained for %d tokens; memory is free for %d. Set engine.context_tokens to "
                 "choose another number.",

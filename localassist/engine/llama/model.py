@@ -1,32 +1,36 @@
-"""A model's weights, vocabulary and LoRA adapters, without a context; and the memory it takes."""
+"""A model's weights, vocabulary and LoRA adapters, without a context."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp.llama_cpp as llama
 
 from localassist.engine.backend import BackendError, ModelInfo
-from localassist.engine.config import CacheType, EngineSettings, LoraAdapter
+from localassist.engine.config import EngineSettings, LoraAdapter
 from localassist.engine.llama.library import (
     Metadata,
     initialize,
     metadata_of,
-    open_header,
 )
 from localassist.errors import ModelLoadFailed
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
-_UNKNOWN_CONTEXT, _LEAST_CONTEXT = 4096, 2048
-_BITS_PER_VALUE: dict[CacheType, float] = {"f32": 32, "f16": 16, "q8_0": 8.5, "q4_0": 4.5}
+_SIZES = (
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "block_count",
+    "embedding_length",
+)
 _SAMPLES, _SAMPLE_BYTES = 64, 64 * 1024
 
 
@@ -36,10 +40,19 @@ class LlamaModel:
     ``tokenize``, ``token_bytes`` and ``grammar_tokenizer`` may be called from any thread.
     """
 
-    def __init__(self, path: Path, settings: EngineSettings, *, use_extra_buffers: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: EngineSettings,
+        *,
+        use_extra_buffers: bool,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """``progress`` is told the loaded part from 0 to 1. What it raises stops the loading and is
+        raised here."""
         initialize()
         self.path = path
-        self.handle: Any = _load_weights(path, settings, use_extra_buffers=use_extra_buffers)
+        self.handle: Any = _load_weights(path, settings, use_extra_buffers, progress)
         try:
             self._vocab: Any = llama.llama_model_get_vocab(self.handle)
             self.vocab_size: int = llama.llama_vocab_n_tokens(self._vocab)
@@ -63,6 +76,16 @@ class LlamaModel:
         return bool(
             llama.llama_model_is_recurrent(self.handle) or llama.llama_model_is_hybrid(self.handle)
         )
+
+    @property
+    def sizes(self) -> dict[str, object]:
+        """The header's figures that the size of a KV cell follows from, under their own names."""
+        architecture = self.metadata("general.architecture") or ""
+        keys = [f"{architecture}.{key}" for key in _SIZES]
+        return {
+            "general.architecture": architecture,
+            **{key: _count(self.metadata, key) for key in keys},
+        }
 
     @property
     def attention_window(self) -> int:
@@ -182,81 +205,35 @@ class LlamaModel:
             size = -length
 
 
-def _load_weights(path: Path, settings: EngineSettings, *, use_extra_buffers: bool) -> Any:
+def _load_weights(
+    path: Path,
+    settings: EngineSettings,
+    use_extra_buffers: bool,
+    progress: Callable[[float], None] | None,
+) -> Any:
     params = llama.llama_model_default_params()
     params.n_gpu_layers = settings.gpu_layers
     params.use_extra_bufts = use_extra_buffers
+    raised: list[BaseException] = []
+
+    @llama.llama_progress_callback  # type: ignore[untyped-decorator]
+    def report(fraction: float, _: object) -> bool:
+        try:
+            if progress is not None:
+                progress(fraction)
+        except BaseException as error:  # C code cannot pass it on
+            raised.append(error)
+        return not raised
+
+    params.progress_callback = report
     model = llama.llama_model_load_from_file(os.fsencode(path), params)
+    if raised:
+        if model:
+            llama.llama_model_free(model)
+        raise raised[0]
     if not model:
         raise ModelLoadFailed(f"llama.cpp cannot load {path.name}.")
     return model
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
-    """Bytes a loaded model takes, before anything was computed."""
-
-    weights: int
-    cells: int
-    """KV cells of the context, as a number of cells."""
-    cell_bytes: int
-    buffers: int
-    """Logits, and intermediate results of a pass: a rule of thumb."""
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.cells * self.cell_bytes + self.buffers
-
-
-def memory_estimate(path: Path, settings: EngineSettings) -> MemoryEstimate:
-    """What loading ``path`` with ``settings`` will take. Reads the header only.
-
-    Raises ModelLoadFailed.
-    """
-    with open_header(path) as model:
-        metadata = metadata_of(model)
-        architecture = metadata("general.architecture") or ""
-        width = _count(metadata, f"{architecture}.embedding_length") or 0
-        trained = _count(metadata, f"{architecture}.context_length")
-        vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
-        cell = cell_bytes(metadata, settings)
-    cells = settings.context_tokens or affordable_cells(trained, cell, settings)
-    rows = max(settings.sequence_ids, 64)
-    return MemoryEstimate(
-        weights=sum(part.stat().st_size for part in weight_files(path)),
-        cells=cells,
-        cell_bytes=cell,
-        buffers=4 * (2 * rows * vocab + 16 * settings.batch_tokens * width),
-    )
-
-
-def cell_bytes(metadata: Metadata, settings: EngineSettings) -> int:
-    """Bytes of one KV cell in all layers together. Sliding windows are kept whole."""
-    architecture = metadata("general.architecture") or ""
-
-    def count(key: str) -> int | None:
-        return _count(metadata, f"{architecture}.{key}")
-
-    heads = count("attention.head_count") or 1
-    head_size = (count("embedding_length") or 0) // heads
-    key_size = count("attention.key_length") or head_size
-    value_size = count("attention.value_length") or head_size
-    bits = (
-        _BITS_PER_VALUE[settings.cache_type_k] * key_size
-        + _BITS_PER_VALUE[settings.cache_type_v] * value_size
-    )
-    shared_heads = count("attention.head_count_kv") or heads
-    return int((count("block_count") or 0) * shared_heads * bits / 8)
-
-
-def affordable_cells(trained: int | None, bytes_per_cell: int, settings: EngineSettings) -> int:
-    """What the model was trained for, as far as half of the free memory holds its cells."""
-    wanted = trained or _UNKNOWN_CONTEXT
-    free = _free_memory_bytes()
-    if free is None or settings.gpu_layers != 0:
-        return wanted
-    affordable = max(_LEAST_CONTEXT, free // 2 // max(bytes_per_cell, 1) // 256 * 256)
-    return min(wanted, affordable)
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -295,13 +272,3 @@ def _count(metadata: Metadata, key: str) -> int | None:
         return None
     numbers = [int(part) for part in text.strip("[]").split(",") if part.strip().isdigit()]
     return max(numbers, default=None)
-
-
-def _free_memory_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None

@@ -11,6 +11,7 @@ from localassist.server.routes import (
     files,
     health,
     messages,
+    metrics,
     models,
     run_steps,
     runs,
@@ -21,6 +22,7 @@ _V1 = (assistants, runs, run_steps, messages, threads, models, chat, embeddings,
 
 ROUTES: list[BaseRoute] = [
     *health.ROUTES,
+    *metrics.ROUTES,
     *(
         Route(f"/v1{route.path}", route.endpoint, methods=route.methods)
         for module in _V1

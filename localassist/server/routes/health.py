@@ -1,14 +1,32 @@
-"""``/health``, outside the API: is this process serving?"""
+"""``/health``, outside the API: is this process serving, and which models are loaded?"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from localassist.errors import AuthenticationFailed
+from localassist.server.auth import check_api_key
+from localassist.server.deps import runtime_of, settings_of
+
 
 async def health(request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+    """Everybody may ask whether the server lives; names of models are for those with a key."""
+    answer: dict[str, Any] = {"status": "ok"}
+    try:
+        check_api_key(request.headers.get("authorization"), settings_of(request).api_keys)
+    except AuthenticationFailed:
+        return JSONResponse(answer)
+    pool = runtime_of(request).pool
+    loaded = pool.loaded() if pool is not None else []
+    answer["models"] = [
+        {"id": model.model_id, "state": model.state, "progress": round(model.progress, 3)}
+        for model in loaded
+    ]
+    return JSONResponse(answer)
 
 
 ROUTES = [Route("/health", health, methods=["GET"])]

@@ -1,0 +1,116 @@
+"""How much memory a model will take, and how much there is for models.
+
+Counted are the weights and the KV cells. Compute buffers, grammars and the process itself are not;
+the part of the memory that a derived budget leaves alone is for them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localassist.engine.config import CacheType, EngineSettings
+
+MIB = 2**20
+_DERIVED_SHARE = 0.8
+_UNKNOWN_CONTEXT, _LEAST_CONTEXT = 4096, 2048
+_VALUE_BYTES: dict[CacheType, float] = {"f32": 4, "f16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """What all loaded models together may take; None is no limit. A derived one is a guess: a
+    single model may exceed it."""
+
+    size_bytes: int | None = None
+    is_derived: bool = False
+
+
+def memory_budget(settings: EngineSettings) -> MemoryBudget:
+    """The budget that is set, or most of the machine's memory."""
+    if settings.memory_budget_mb is not None:
+        return MemoryBudget(settings.memory_budget_mb * MIB)
+    total = machine_memory_bytes()
+    return MemoryBudget(None if total is None else int(total * _DERIVED_SHARE), is_derived=True)
+
+
+def footprint_bytes(
+    weights_bytes: int, metadata: Mapping[str, object], settings: EngineSettings, cells: int
+) -> int:
+    """Memory of a model with this GGUF metadata and so many KV cells."""
+    return weights_bytes + cells * cell_bytes(metadata, settings)
+
+
+def affordable_cells(
+    metadata: Mapping[str, object],
+    settings: EngineSettings,
+    trained_tokens: int | None,
+    memory_bytes: int | None,
+) -> int:
+    """The KV cells of a model: those set, or what it was trained for, as far as half of
+    ``memory_bytes`` holds them. GPU memory is not known, so with layers there nothing is cut."""
+    if settings.context_tokens is not None:
+        return settings.context_tokens
+    wanted = trained_tokens or _UNKNOWN_CONTEXT
+    if memory_bytes is None or settings.gpu_layers != 0:
+        return wanted
+    affordable = memory_bytes // 2 // max(cell_bytes(metadata, settings), 1) // 256 * 256
+    return min(wanted, max(_LEAST_CONTEXT, affordable))
+
+
+def cell_bytes(metadata: Mapping[str, object], settings: EngineSettings) -> int:
+    """Memory of one KV cell over all layers; 0 where the metadata does not tell."""
+    architecture = metadata.get("general.architecture")
+
+    def number(key: str) -> int:
+        value = metadata.get(f"{architecture}.{key}")
+        return value if type(value) is int and value > 0 else 0
+
+    heads = number("attention.head_count")
+    head_size = number("embedding_length") // heads if heads else 0
+    values_k = number("attention.key_length") or head_size
+    values_v = number("attention.value_length") or head_size
+    # Models whose layers differ list them; the list is not read, and every head counts.
+    kv_heads = number("attention.head_count_kv") or heads
+    per_head = (
+        values_k * _VALUE_BYTES[settings.cache_type_k]
+        + values_v * _VALUE_BYTES[settings.cache_type_v]
+    )
+    return math.ceil(number("block_count") * kv_heads * per_head)
+
+
+def machine_memory_bytes() -> int | None:
+    """Memory of the machine, or of the container it pretends to be; None if the system does not
+    say."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+    return min([total, *_cgroup_limits()]) if total > 0 else None
+
+
+def free_memory_bytes() -> int | None:
+    """Memory that can be had without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _cgroup_limits() -> list[int]:
+    limits = []
+    for path in _CGROUP_LIMITS:
+        try:
+            limits.append(int(path.read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no such control group, or "max"
+            continue
+    return limits

@@ -1,0 +1,43 @@
+"""From a model file to an engine: decides whether repacked weights are safe, then loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from localassist.engine.config import EngineSettings
+from localassist.engine.engine import LlamaEngine
+
+LoadProgress: TypeAlias = Callable[[float], None]
+"""Called with the loaded part, 0 to 1, from any thread. It may raise to stop the loading."""
+
+
+def load_engine(
+    path: Path,
+    model_id: str,
+    settings: EngineSettings,
+    cache_folder: Path,
+    progress: LoadProgress | None = None,
+) -> LlamaEngine:
+    """Load a GGUF file; blocks for seconds. ``cache_folder`` remembers what the machine can do, and
+    holds the snapshots of conversations.
+
+    Raises ModelLoadFailed, and what ``progress`` raises.
+    """
+    from localassist.engine.llama import LlamaBackend
+    from localassist.engine.probe import extra_buffers_survive
+
+    if settings.use_extra_buffers == "auto":
+        use_extra_buffers = extra_buffers_survive(
+            path, cache_folder, timeout_seconds=settings.probe_seconds
+        )
+    else:
+        use_extra_buffers = settings.use_extra_buffers == "on"
+    open_backend = partial(
+        LlamaBackend, path, settings, use_extra_buffers=use_extra_buffers, progress=progress
+    )
+    return LlamaEngine(
+        open_backend, model_id, settings, snapshot_folder=cache_folder / "conversations"
+    )

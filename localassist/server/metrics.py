@@ -1,0 +1,217 @@
+"""What Prometheus reads: counters of requests, models and engines, collected when asked for.
+
+Every number in an engine's own counters is a metric, ``localassist_engine_<field>``, without being
+named here; ``_HELP`` only says more about the known ones. Each application has its own metrics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from localassist.engine.pool import EnginePool, LoadedModel
+
+PREFIX = "localassist"
+_METHODS = frozenset("DELETE GET HEAD OPTIONS PATCH POST PUT".split())
+_STATES = ("loading", "busy", "idle", "closing")
+
+# Engine counters that go up and down; every other one only grows until the engine is closed.
+_GAUGES = frozenset("running waiting widest_step most_running".split())
+_GAUGE_ENDINGS = ("_cells", "_bytes")
+_HELP = {
+    "steps": "Model passes.",
+    "rows": "Tokens computed in all passes.",
+    "widest_step": "Most sequences that shared one pass.",
+    "prefilled_tokens": "Tokens computed without reading their logits: prompts, forced tokens.",
+    "cached_tokens": "Tokens of prompts whose KV cells were there already.",
+    "restored_tokens": "Tokens whose KV cells came back from a snapshot.",
+    "generated_tokens": "Tokens of finished answers.",
+    "forced_tokens": "Generated tokens that a grammar left no choice about.",
+    "drafted_tokens": "Tokens guessed ahead and checked.",
+    "accepted_tokens": "Guesses that were right.",
+    "snapshot_memory_bytes": "Saved KV cells in memory.",
+    "snapshot_disk_bytes": "Saved KV cells on disk, of all models.",
+    "preemptions": "Sequences put back because cells ran out.",
+    "evictions": "Idle segments that gave their cells away.",
+    "running": "Sequences being computed.",
+    "waiting": "Sequences that wait for their turn.",
+    "used_cells": "KV cells that hold tokens.",
+    "pinned_cells": "KV cells of running sequences.",
+}
+
+
+class Metrics:
+    """The metrics of one application. ``pool`` None: its engines are kept elsewhere."""
+
+    def __init__(self, pool: EnginePool | None, paths: Mapping[Any, str]) -> None:
+        """``paths`` are the routes' paths by endpoint: what counts as one route."""
+        self._paths = paths
+        self._requests: Counter[tuple[str, str, str]] = Counter()
+        self._registry = CollectorRegistry()
+        self._registry.register(_OurCollector(pool, self._requests))
+        ProcessCollector(registry=self._registry)
+
+    def count_request(self, scope: Scope, status: int) -> None:
+        """A response has ended. Paths and methods nobody serves are one label each: callers invent
+        them without end."""
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = self._paths.get(scope.get("endpoint"), "unknown")
+        self._requests[method, route, str(status)] += 1
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics as text, and its media type, which ``accept`` chooses."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type
+
+
+class RequestCount:
+    """Middleware: counts every response by its route and status; 499 where none was begun."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 499
+
+        async def send_watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_watched)
+        finally:
+            self._metrics.count_request(scope, status)
+
+
+class _OurCollector(Collector):
+    def __init__(self, pool: EnginePool | None, requests: Counter[tuple[str, str, str]]) -> None:
+        self._pool = pool
+        self._requests = requests
+
+    def collect(self) -> Iterator[Metric]:
+        yield from request_metrics(self._requests)
+        if self._pool is not None:
+            yield from pool_metrics(self._pool)
+            yield from model_metrics(self._pool.loaded())
+            yield from engine_metrics(self._pool.loaded())
+
+
+def request_metrics(requests: Mapping[tuple[str, str, str], int]) -> Iterator[Metric]:
+    family = _counter("http_requests", "Responses.", "method", "route", "status")
+    for labels, count in requests.items():
+        family.add_metric(labels, count)
+    yield family
+
+
+def pool_metrics(pool: EnginePool) -> Iterator[Metric]:
+    """What has happened to models, those that are closed again included."""
+    totals = list(pool.totals.items())
+    yield _per_model(
+        _counter("model_loads", "Times a model was loaded.", "model"),
+        ((name, total.loads) for name, total in totals),
+    )
+    yield _per_model(
+        _counter("model_load_failures", "Times it could not be loaded.", "model"),
+        ((name, total.load_failures) for name, total in totals),
+    )
+    yield _per_model(
+        _counter("model_load_seconds", "Time spent on loading it.", "model"),
+        ((name, total.load_seconds) for name, total in totals),
+    )
+    yield _per_model(
+        _counter("model_evictions", "Times it was closed to make room for another.", "model"),
+        ((name, total.evictions) for name, total in totals),
+    )
+    yield _per_model(
+        _counter("model_expirations", "Times it was closed after its keep-alive.", "model"),
+        ((name, total.expirations) for name, total in totals),
+    )
+    yield _single("models_waiting", "Requests that wait for a model to be loaded.", pool.waiting)
+    if pool.budget.size_bytes is not None:
+        text = "What all loaded models may take together."
+        yield _single("model_memory_budget_bytes", text, pool.budget.size_bytes)
+
+
+def model_metrics(models: Sequence[LoadedModel]) -> Iterator[Metric]:
+    """The models that take memory now."""
+    state = _gauge("model_state", "1 for the state a model is in.", "model", "state")
+    for model in models:
+        for name in _STATES:
+            state.add_metric((model.model_id, name), float(model.state == name))
+    yield state
+    yield _per_model(
+        _gauge("model_load_progress_ratio", "The loaded part of a model.", "model"),
+        ((model.model_id, model.progress) for model in models),
+    )
+    yield _per_model(
+        _gauge("model_memory_bytes", "Its weights and KV cells, by estimate.", "model"),
+        ((model.model_id, model.size_bytes) for model in models),
+    )
+    yield _per_model(
+        _gauge("model_leases", "Turns that are using it.", "model"),
+        ((model.model_id, model.leases) for model in models),
+    )
+
+
+def engine_metrics(models: Sequence[LoadedModel]) -> Iterator[Metric]:
+    """Every number that engines count. It begins anew when a model is loaded again."""
+    families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
+    for model in models:
+        for name, value in _numbers(model.counters):
+            if name not in families:
+                make = _gauge if is_gauge(name) else _counter
+                families[name] = make(f"engine_{name}", help_of(name), "model")
+            families[name].add_metric((model.model_id,), value)
+    yield from families.values()
+
+
+def is_gauge(field: str) -> bool:
+    """Whether an engine's counter goes up and down."""
+    return field in _GAUGES or field.endswith(_GAUGE_ENDINGS)
+
+
+def help_of(field: str) -> str:
+    return _HELP.get(field, f"{field.replace('_', ' ').capitalize()}.")
+
+
+def _numbers(counters: Any) -> Iterator[tuple[str, float]]:
+    if counters is None:
+        return
+    for field in fields(counters):
+        value = getattr(counters, field.name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield field.name, value
+
+
+def _per_model(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Iterable[tuple[str, float]]
+) -> Metric:
+    for model_id, value in values:
+        family.add_metric((model_id,), value)
+    return family
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value=value)

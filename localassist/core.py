@@ -98,9 +98,13 @@ class Constraint:
 
     Written by ``tools.grammar`` and ``chat.formats``; only the engine compiles it. The engine fails
     closed: a grammar that does not compile is ``GrammarRejected`` before anything is generated.
+
+    ``json_schema`` says the same where the whole answer is one JSON value, for engines on servers
+    that take schemas but no grammars.
     """
 
     grammar: str
+    json_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class ModelFileRejected(ModelError):
 
 
 class ModelLoadFailed(ModelError):
-    """llama.cpp or the embedder refused the file."""
+    """llama.cpp or the embedder refused the file, or a model server cannot be used."""
 
 
 class GenerationFailed(ModelError):
@@ -131,7 +131,7 @@ class GenerationFailed(ModelError):
 
 
 class GrammarRejected(ModelError):
-    """A schema or grammar cannot be compiled; nothing was generated."""
+    """A schema or grammar cannot be compiled or guaranteed; nothing was generated."""
 
     type = "invalid_request_error"
     status = 400

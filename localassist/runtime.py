@@ -23,7 +23,7 @@ from localassist.engine.footprint import (
 from localassist.engine.loading import LoadProgress
 from localassist.registry.catalog import Catalog
 from localassist.registry.gguf import read_header
-from localassist.registry.manifest import ModelManifest
+from localassist.registry.manifest import ModelManifest, ServerSource
 from localassist.registry.weights import find_weights
 from localassist.retrieval.embedders import Embedder, SentenceEmbedder
 from localassist.runs.events import EventLog
@@ -37,6 +37,7 @@ from localassist.services.chat import Chat
 from localassist.services.embeddings import Embeddings
 from localassist.services.files import Files
 from localassist.services.messages import Messages
+from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.threads import Threads
 from localassist.settings import Settings
@@ -125,6 +126,8 @@ def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
 
     def load(model_id: str, progress: LoadProgress) -> Engine:
         manifest = catalog.get(model_id)
+        if isinstance(manifest.source, ServerSource):
+            return open_server_engine(manifest)
         path = catalog.locate(manifest)
         sized, _ = _sized(manifest, engine, free_memory_bytes())
         _log.info("%s gets %d KV cells.", model_id, sized.context_tokens)
@@ -132,7 +135,10 @@ def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
 
     def estimate(model_id: str) -> int:
         # What is free changes until the model is loaded; the whole memory is the upper bound.
-        return _sized(catalog.get(model_id), engine, machine_memory_bytes())[1]
+        manifest = catalog.get(model_id)
+        if isinstance(manifest.source, ServerSource):
+            return 0
+        return _sized(manifest, engine, machine_memory_bytes())[1]
 
     return EnginePool(
         load,

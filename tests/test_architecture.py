@@ -41,6 +41,7 @@ LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in ro
 SOLE_IMPORTERS = {
     "alembic": ("storage",),
     "chromadb": ("retrieval.indexes",),
+    "httpx": ("engine.remote",),
     "jinja2": ("chat",),
     "jupyter_client": ("sandbox",),
     "llama_cpp": ("engine.llama",),
@@ -58,7 +59,8 @@ SOLE_IMPORTERS = {
     "uvloop": ("server",),
 }
 HEAVY = (
-    "alembic chromadb jinja2 llama_cpp llguidance numpy openai prometheus_client prompt_toolkit "
+    "alembic chromadb httpx jinja2 llama_cpp llguidance numpy openai prometheus_client "
+    "prompt_toolkit "
     "sentence_transformers sqlalchemy starlette torch uvicorn"
 ).split()
 

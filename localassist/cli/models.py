@@ -75,6 +75,50 @@ def add(
     _say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
 
 
+@app.command("add-server")
+def add_server(
+    context: typer.Context,
+    url: Annotated[
+        str, typer.Argument(help="Where it listens, for instance http://127.0.0.1:8080.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="The server's name for it, if it has several.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What to call it; by default after the model.", show_default=False),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(help="The variable that holds the server's API key.", show_default=False),
+    ] = None,
+    tool_mode: Annotated[
+        str | None,
+        typer.Option(
+            help="How functions are called: native, guided or none; by default what fits.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Use a model that llama-server or vLLM computes. Conversations with it go to that server."""
+    from localassist.services import model_servers
+
+    added = model_servers.add_server(
+        _catalog(context),
+        url,
+        model=model,
+        model_id=name,
+        api_key_env=api_key_env,
+        tool_mode=tool_mode,
+    )
+    _say(f"Added {added.manifest.id} ({added.summary}).")
+    _say(
+        "Use it by that name, or for every hosted name: "
+        f"localassist models default {added.manifest.id}"
+    )
+
+
 @app.command("show")
 def show(context: typer.Context, name: Name) -> None:
     """Show one model; a hosted name such as gpt-4o shows what answers to it."""
@@ -82,10 +126,14 @@ def show(context: typer.Context, name: Name) -> None:
     found = catalog.find(name)
     model = catalog.get(name) if found is None else found
     for field, value in model.model_dump(mode="json", exclude={"source"}).items():
-        if value not in (None, "", [], {}):
+        if value not in (None, "", 0, [], {}):
             _say_field(field, _plain(value))
     _say_field("origin", _origin(catalog, model))
-    _say_field("weights", str(catalog.locate(model)))
+    server = _server(model)
+    if server is not None:
+        _say_field("server", server)
+    else:
+        _say_field("weights", str(catalog.locate(model)))
 
 
 @app.command("remove")
@@ -118,11 +166,20 @@ def _say_field(field: str, value: str) -> None:
 
 
 def _origin(catalog: Catalog, model: ModelManifest) -> str:
+    if _server(model) is not None:
+        return "server"
     return "shipped" if catalog.is_shipped(model.id) else "added"
 
 
+def _server(model: ModelManifest) -> str | None:
+    """Where another server computes the model, None for one with weights."""
+    from localassist.registry.manifest import ServerSource
+
+    return model.source.server if isinstance(model.source, ServerSource) else None
+
+
 def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.0f} MB"
+    return f"{size_bytes / 1e6:,.0f} MB" if size_bytes else ""
 
 
 def _plain(value: object) -> str:

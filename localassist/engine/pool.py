@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from localassist import clock
-from localassist.engine.engine import LlamaEngine
 from localassist.engine.footprint import MIB, MemoryBudget
 from localassist.engine.loading import LoadProgress
 from localassist.engine.request import Engine
@@ -90,7 +89,7 @@ class _Resident:
 
     @property
     def is_broken(self) -> bool:
-        return isinstance(self.engine, LlamaEngine) and self.engine.is_broken
+        return getattr(self.engine, "is_broken", False)  # only engines that can break say so
 
 
 class EnginePool:

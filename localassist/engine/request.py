@@ -51,7 +51,8 @@ class Finished:
 class Engine(Protocol):
     """A loaded chat model. All methods may be called from the event loop; none blocks it for long.
 
-    Implementations: ``engine.engine.LlamaEngine`` (llama.cpp on one owner thread) and
+    Implementations: ``engine.engine.LlamaEngine`` (llama.cpp on one owner thread),
+    ``engine.remote.ServerEngine`` (a model on another server) and
     ``engine.scripted.ScriptedEngine`` (public double: scripted replies, real counters).
     """
 

@@ -150,6 +150,15 @@ class Catalog:
         self._folder.save(manifest)
         return manifest
 
+    def add_server(self, manifest: ModelManifest) -> ModelManifest:
+        """Make a model on a server known. Adding the same one again renews its manifest.
+        ConfigError for a taken id."""
+        known = self._models().get(manifest.id)
+        if known is not None and known.source != manifest.source:
+            raise _taken(manifest.id)
+        self._folder.save(manifest)
+        return manifest
+
     def remove(self, model_id: str) -> ModelManifest:
         """Forget a model of the user's. Its file stays, unless it is a copy that ``add`` made."""
         manifest = self.get(model_id)
@@ -189,9 +198,7 @@ class Catalog:
     def _check_free(self, model_id: str, weights: Path) -> None:
         known = self._models().get(model_id)
         if known is not None and known.source != FileSource(path=weights):
-            raise ConfigError(
-                f"A model named `{model_id}` exists already; give another name with --name."
-            )
+            raise _taken(model_id)
 
     def _not_found(self, name: str, kind: Kind | None = None) -> ModelNotFound:
         return ModelNotFound(
@@ -201,3 +208,7 @@ class Catalog:
 
     def _names(self, kind: Kind | None) -> str:
         return ", ".join(model.id for model in self.list() if kind in (None, model.kind))
+
+
+def _taken(model_id: str) -> ConfigError:
+    return ConfigError(f"A model named `{model_id}` exists already; give another name with --name.")

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from localassist.errors import ConfigError, ModelFileRejected
 from localassist.registry.gguf import GgufHeader
-from localassist.registry.manifest import ID_PATTERN, FileSource, ModelManifest, ToolMode
+from localassist.registry.manifest import (
+    ID_PATTERN,
+    FileSource,
+    ModelManifest,
+    ServerSource,
+    ToolMode,
+)
 
 _EMBEDDING_ARCHITECTURES = re.compile(r"bert|-embed(ding)?$")
 
@@ -64,6 +70,20 @@ def describe(
         quantization=header.quantization,
         context_length=header.context_length or None,
         tool_mode=tool_mode_of(header.chat_template),
+    )
+
+
+def describe_server(source: ServerSource, name: str, model_id: str | None) -> ModelManifest:
+    """The manifest of a model that its server calls ``name``: a path of a file, or a title.
+
+    Raises ConfigError when ``model_id`` cannot be a model's name.
+    """
+    plain = name.rstrip("/").rpartition("/")[2].removesuffix(".gguf")
+    return ModelManifest(
+        id=choose_id(Path(f"{plain}.gguf"), model_id),
+        kind="chat",
+        source=source,
+        description=f"{plain} at {source.url}",
     )
 
 

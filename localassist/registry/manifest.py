@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
     with_config,
 )
@@ -73,14 +74,38 @@ class FileSource(BaseModel):
         return value
 
 
+class ServerSource(BaseModel):
+    """A model that another server computes; there are no weights here.
+
+    ``model`` is the server's name for it, needed when it has several. ``api_key_env`` names the
+    environment variable that holds the key: the key itself is not written down.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    server: str = Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")
+    model: str | None = None
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    silence_seconds: float = Field(default=300.0, gt=0)
+
+    @property
+    def url(self) -> str:
+        """The address without the API's own path."""
+        return self.server.rstrip("/").removesuffix("/v1")
+
+
 def _source_tag(value: Any) -> str:
     if isinstance(value, dict):
-        return "package" if "package" in value else "file"
+        return next((tag for tag in ("package", "server") if tag in value), "file")
+    if isinstance(value, ServerSource):
+        return "server"
     return "package" if isinstance(value, PackageSource) else "file"
 
 
 Source = Annotated[
-    Annotated[PackageSource, Tag("package")] | Annotated[FileSource, Tag("file")],
+    Annotated[PackageSource, Tag("package")]
+    | Annotated[FileSource, Tag("file")]
+    | Annotated[ServerSource, Tag("server")],
     Discriminator(_source_tag),
 ]
 
@@ -106,8 +131,8 @@ class ModelManifest(BaseModel):
     id: str = Field(pattern=ID_PATTERN)
     kind: Kind
     source: Source
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size_bytes: int = Field(gt=0)
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", validate_default=True)
+    size_bytes: int = Field(default=0, ge=0, validate_default=True)
     licence: str = "unknown"
     description: str = ""
     aliases: tuple[str, ...] = ()
@@ -117,6 +142,23 @@ class ModelManifest(BaseModel):
     tool_mode: ToolMode = "none"
     chat_template: str | None = None
     sampling: SamplingDefaults = Field(default_factory=SamplingDefaults)
+
+    @field_validator("source")
+    @classmethod
+    def _servers_chat(cls, value: Source, info: ValidationInfo) -> Source:
+        if isinstance(value, ServerSource) and info.data.get("kind") == "embedding":
+            raise ValueError("only chat models can be on a server")
+        return value
+
+    @field_validator("sha256", "size_bytes")
+    @classmethod
+    def _describes_weights(cls, value: str | int, info: ValidationInfo) -> str | int:
+        source = info.data.get("source")
+        if isinstance(source, ServerSource) and value:
+            raise ValueError("a model on a server has no weights here")
+        if isinstance(source, PackageSource | FileSource) and not value:
+            raise ValueError("the weights' own is required")
+        return value
 
 
 def read_manifest(path: Path) -> ModelManifest:

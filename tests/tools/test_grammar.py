@@ -21,7 +21,7 @@ from localassist.tools.grammar import (
     check_tools,
     response_constraint,
 )
-from localassist.tools.schema import SchemaProblem
+from localassist.tools.schema import SchemaProblem, value_problem
 
 WEATHER = ToolSpec(
     "get_weather",
@@ -198,6 +198,9 @@ def test_response_formats() -> None:
     grammar = response_constraint(wanted, validate_grammar)
     assert accepts(grammar, '{"a": 1}')
     assert not accepts(grammar, '{"a": 1, "b": 2}')
+    assert grammar is not None and grammar.json_schema is not None
+    assert value_problem(grammar.json_schema, '{"a": 1}') is None
+    assert value_problem(grammar.json_schema, '{"a": 1, "b": 2}') is not None
 
 
 def test_response_format_refusal() -> None:

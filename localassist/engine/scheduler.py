@@ -7,8 +7,8 @@ Every step, in this order:
    prefix is on its way from the disk, or just being prefilled by a running one, is passed over.
 2. Running sequences with one pending token (decode) get a row each.
 3. The rest of the batch is dealt out evenly among the others (prefill); who gets the odd rows
-   rotates from step to step. Beside answers it is a smaller rest: every row of a prompt makes all
-   of them wait for their next token.
+   rotates from step to step. Beside answers it is as much as ``Pace`` allows: every row of a prompt
+   makes all of them wait for their next token.
 4. Cells are reserved oldest sequence first. When none are left, idle segments are evicted, then the
    youngest running sequence is preempted: its cells become idle and it waits at the front to be
    computed again. Its tokens, sampler and grammar are untouched, so its output is too.
@@ -28,18 +28,16 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from localassist.engine.kv_cache import KvCache
+from localassist.engine.pace import Pace
 from localassist.engine.prefix_cache import PrefixCache
 from localassist.engine.radix_tree import common_prefix
 from localassist.engine.sequence import Sequence, Status
 
-# Prefill rows beside answers: so many for each, but never fewer than the least. With these a step
-# takes about four times as long as one without prefill, and prefill keeps most of its speed.
-_PREFILL_PER_ANSWER = 8
-_LEAST_PREFILL = 16
 # A sequence waits for a leader that prefills at least so many tokens for it too, but not for ever
 # more leaders: when segments cannot be cached, waiting is in vain.
 _WORTH_FOLLOWING = 64
 _MOST_LEADERS = 4
+_DRAFTS_LOST_PER_ANSWER = 4
 # Looks at snapshots that do not come any nearer, before their tokens are computed instead. While
 # nothing runs looks are rare, as only news from the disk or a long silence leads to one.
 _PATIENCE = 200
@@ -112,7 +110,9 @@ class Scheduler:
         batch_tokens: int,
         logits_rows: int,
         draft_rows: int = 0,
+        pace: Pace | None = None,
     ) -> None:
+        """``draft_rows`` is the most that drafts get in a step when one sequence runs alone."""
         assert max_sequences <= min(batch_tokens, logits_rows), "every decode row needs a place"
         assert max_sequences <= kv.total_slots, "every running sequence needs a slot"
         self.kv = kv
@@ -122,6 +122,7 @@ class Scheduler:
         self._batch_tokens = batch_tokens
         self._logits_rows = logits_rows
         self._draft_rows = draft_rows if cache.can_share else 0
+        self._pace = pace if pace is not None else Pace()
         self._waiting: deque[Sequence] = deque()
         self._holds: dict[Sequence, _Hold] = {}
         self._running: list[Sequence] = []  # oldest admission first
@@ -285,7 +286,7 @@ class Scheduler:
         rows = {s: 1 for s in self._running if s.pending == 1}
         left = self._batch_tokens - len(rows)
         if rows:
-            left = min(left, max(_LEAST_PREFILL, _PREFILL_PER_ANSWER * len(rows)))
+            left = min(left, self._pace.prompt_rows(len(rows)))
         prefills = {s: s.pending for s in self._running if s.pending > 1}
         return rows | _deal(left, prefills, self._turn)
 
@@ -315,7 +316,9 @@ class Scheduler:
         if not wanted:
             return
         spare_rows = self._batch_tokens - sum(chunk.rows for chunk in chunks)
-        left = min(self._draft_rows, spare_rows, spare_logits, self.kv.free_cells)
+        # The more answers share a pass, the less a guess saves: its row costs as much as theirs.
+        worthwhile = self._draft_rows - _DRAFTS_LOST_PER_ANSWER * (len(self._running) - 1)
+        left = max(0, min(worthwhile, spare_rows, spare_logits, self.kv.free_cells))
         for sequence, count in _deal(left, wanted, self._turn).items():
             sequence.draft = sequence.draft[:count]
             self.kv.reserve(sequence.slot, count)

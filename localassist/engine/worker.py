@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
 
 from localassist.engine.backend import Backend, BackendError
 from localassist.engine.batch import Output, build_batch
@@ -26,6 +26,7 @@ from localassist.engine.counters import EngineCounters
 from localassist.engine.delivery import Outbox, Stream
 from localassist.engine.generation import Progress, Task
 from localassist.engine.kv_cache import KvCache
+from localassist.engine.pace import Pace
 from localassist.engine.prefix_cache import PrefixCache
 from localassist.engine.request import Finished
 from localassist.engine.scheduler import Chunk, Plan, Scheduler
@@ -92,6 +93,7 @@ class Worker:
         self._is_stalled = False  # all that is left to do waits for snapshots
         self._has_unsaved = False
         self._totals = EngineCounters()
+        self._pace = Pace()
         self._inbox: queue.SimpleQueue[Job | _Abort | _Wake | None] = queue.SimpleQueue()
         self._gate = threading.Lock()  # orders submissions against the end of the worker
         self._end: Callable[[], LocalAssistError] | None = None
@@ -195,6 +197,7 @@ class Worker:
             batch_tokens=limits.batch_rows,
             logits_rows=limits.logits_rows,
             draft_rows=_DRAFT_ROWS,
+            pace=self._pace,
         )
 
     def _run(self) -> None:
@@ -260,7 +263,9 @@ class Worker:
             self._is_stalled = True
             return
         batch, outputs = build_batch(plan.chunks)
+        started = perf_counter()
         self.backend.forward(batch)
+        self._pace.observe(len(batch), perf_counter() - started)
         self.scheduler.complete(plan)
         wanted: dict[Sequence, list[Output]] = {}
         for output in outputs:

@@ -13,10 +13,18 @@ from hypothesis import strategies as st
 from localassist.engine import prefix_cache, scheduler
 from localassist.engine.batch import Output, build_batch
 from localassist.engine.kv_cache import KvCache
+from localassist.engine.pace import Pace
 from localassist.engine.prefix_cache import PrefixCache
 from localassist.engine.scheduler import Plan, Scheduler
 from localassist.engine.sequence import Sequence, Status
 from tests.engine.cell_twin import ModelTwin, StoreTwin, alone, next_token
+
+
+class Unhurried(Pace):
+    """Prompts may fill every step."""
+
+    def prompt_rows(self, answers: int) -> int:
+        return 512
 
 
 @dataclass
@@ -31,6 +39,7 @@ class Harness:
     can_share: bool = True
     idle_cells: int | None = None
     draft_rows: int = 0
+    pace: Pace = field(default_factory=lambda: Unhurried())
     store: StoreTwin | None = None
     propose: Callable[[list[int]], list[int]] = field(default=lambda tokens: [])
     answer_left: dict[Sequence, int] = field(default_factory=dict)
@@ -46,6 +55,7 @@ class Harness:
             batch_tokens=self.batch_tokens,
             logits_rows=self.logits_rows,
             draft_rows=self.draft_rows,
+            pace=self.pace,
         )
 
     def add(self, prompt: list[int], answer_tokens: int) -> Sequence:
@@ -271,14 +281,17 @@ def test_decode_rows_come_before_prefill_and_a_long_prompt_is_chunked() -> None:
 
 
 def test_a_long_prompt_beside_answers_leaves_steps_short() -> None:
-    harness = Harness(cells=2000, batch_tokens=512, max_sequences=9)
+    harness = Harness(cells=2000, batch_tokens=512, max_sequences=9, pace=Pace())
     talking = [harness.add([97, 98 + i], 30) for i in range(2)]
     harness.step()
     long_prompt = harness.add(list(range(1000)), 1)
-    assert counts(harness.step())[long_prompt] == 16
+    assert counts(harness.step())[long_prompt] == Pace().prompt_rows(2)
     talking += [harness.add([97, 100 + i], 30) for i in range(6)]
     harness.step()
-    assert counts(harness.step()) == {**dict.fromkeys(talking, 1), long_prompt: 64}
+    assert counts(harness.step()) == {
+        **dict.fromkeys(talking, 1),
+        long_prompt: Pace().prompt_rows(8),
+    }
     for sequence in talking:
         harness.scheduler.finish(sequence)
     assert counts(harness.step()) == {long_prompt: 512}
@@ -437,12 +450,20 @@ def test_right_drafts_save_steps_and_wrong_ones_cost_none() -> None:
 
 
 def test_drafts_are_dealt_evenly() -> None:
-    harness = Harness(100, 16, 3, draft_rows=7, propose=lambda tokens: [9] * 5)
+    harness = Harness(100, 18, 3, draft_rows=15, propose=lambda tokens: [9] * 5)
     sequences = [harness.add([60 + i], 30) for i in range(3)]
     harness.step()
     for _ in range(3):
         drafted = {c.sequence: c.drafted for c in harness.step().chunks}
         assert drafted.keys() == set(sequences) and sorted(drafted.values()) == [2, 2, 3]
+
+
+def test_many_answers_leave_no_rows_to_drafts() -> None:
+    harness = Harness(100, 18, 5, draft_rows=15, propose=lambda tokens: [9] * 5)
+    for i in range(5):
+        harness.add([60 + i], 30)
+    harness.step()
+    assert sum(chunk.drafted for chunk in harness.step().chunks) == 0
 
 
 def test_drafts_take_no_cell_from_anybody() -> None:

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import localassist
-from localassist.engine.probe import extra_buffers_survive
+from localassist.engine import EngineSettings
+from localassist.engine.tuning import tuned
 from localassist.registry.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +76,7 @@ def embedded_model() -> Model:
     catalog = Catalog(PROBE_FOLDER)
     manifest = catalog.default("chat")
     path = catalog.locate(manifest)
-    survives = extra_buffers_survive(path, PROBE_FOLDER, timeout_seconds=120)
+    survives = tuned(EngineSettings(), path, PROBE_FOLDER).use_extra_buffers == "on"
     return Model(manifest.id, path, survives, dict(manifest.sampling))
 
 

@@ -16,11 +16,10 @@ from localassist.engine import Engine, EnginePool, EngineSettings, load_engine, 
 from localassist.engine.footprint import (
     affordable_cells,
     footprint_bytes,
-    free_memory_bytes,
-    machine_memory_bytes,
     memory_budget,
 )
 from localassist.engine.loading import LoadProgress
+from localassist.engine.machine import free_memory_bytes, machine_memory_bytes
 from localassist.registry.catalog import Catalog
 from localassist.registry.gguf import read_header
 from localassist.registry.manifest import ModelManifest, ServerSource

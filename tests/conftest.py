@@ -20,6 +20,8 @@ def localassist_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("LOCALASSIST_HOME", str(home))
+    # Every fresh folder would measure anew how many threads are best.
+    monkeypatch.setenv("LOCALASSIST_ENGINE__TUNING_SECONDS", "0")
     return home
 
 

@@ -10,12 +10,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from localassist.cli.optimize import optimize
 from localassist.cli.output import console, err_console
 
 if TYPE_CHECKING:
     from localassist.registry import Catalog, ModelManifest
 
 app = typer.Typer(help="See, add, forget and choose models.", no_args_is_help=True)
+
+app.command("optimize")(optimize)
 
 Name = Annotated[str, typer.Argument(help="A model's name, as `models list` shows it.")]
 

@@ -65,10 +65,18 @@ class EngineSettings(BaseModel):
     """Rows of one model pass at most."""
 
     threads: int | None = Field(default=None, ge=1)
-    """Threads for single-token passes. Unset: one per core."""
+    """Threads for single-token passes. Unset: measured when the model is first loaded."""
 
     batch_threads: int | None = Field(default=None, ge=1)
-    """Threads for passes of several rows. Unset: one per core."""
+    """Threads for passes of several rows. Unset: measured as well."""
+
+    micro_batch_tokens: int | None = Field(default=None, ge=1)
+    """Rows computed at once within a pass. Unset: measured as well."""
+
+    tuning_seconds: float = Field(default=4.0, ge=0)
+    """How long that measurement may take, in the probe process. What was found is remembered in
+    ``cache/tuning.json`` of the data folder; without that file it is measured again. 0 measures
+    nothing: one thread per core, and whole passes."""
 
     gpu_layers: int = Field(default=0, ge=-1)
     """Layers kept in GPU memory; -1 is all of them."""
@@ -89,7 +97,7 @@ class EngineSettings(BaseModel):
     """Repacked weights (AMX and others). ``auto``: if a probe process survives them."""
 
     probe_seconds: float = Field(default=120.0, gt=0)
-    """How long the probe process may take before it counts as dead."""
+    """How long the probe process may take to load the model before it counts as dead."""
 
     memory_budget_mb: int | None = Field(default=None, ge=1)
     """MiB that the weights and KV cells of all loaded models may take together. A model that needs

@@ -1,4 +1,4 @@
-"""How much memory a model will take, and how much there is for models.
+"""How much memory a model will take, and how much of the machine's is for models.
 
 Counted are the weights and the KV cells. Compute buffers, grammars and the process itself are not;
 the part of the memory that a derived budget leaves alone is for them.
@@ -7,21 +7,16 @@ the part of the memory that a derived budget leaves alone is for them.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from localassist.engine.config import CacheType, EngineSettings
+from localassist.engine.machine import machine_memory_bytes
 
 MIB = 2**20
 _DERIVED_SHARE = 0.8
 _UNKNOWN_CONTEXT, _LEAST_CONTEXT = 4096, 2048
 _VALUE_BYTES: dict[CacheType, float] = {"f32": 4, "f16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +79,3 @@ def cell_bytes(metadata: Mapping[str, object], settings: EngineSettings) -> int:
         + values_v * _VALUE_BYTES[settings.cache_type_v]
     )
     return math.ceil(number("block_count") * kv_heads * per_head)
-
-
-def machine_memory_bytes() -> int | None:
-    """Memory of the machine, or of the container it pretends to be; None if the system does not
-    say."""
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
-    return min([total, *_cgroup_limits()]) if total > 0 else None
-
-
-def free_memory_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-def _cgroup_limits() -> list[int]:
-    limits = []
-    for path in _CGROUP_LIMITS:
-        try:
-            limits.append(int(path.read_text(encoding="ascii")))
-        except (OSError, ValueError):  # no such control group, or "max"
-            continue
-    return limits

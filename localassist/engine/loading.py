@@ -1,4 +1,4 @@
-"""From a model file to an engine: decides whether repacked weights are safe, then loads."""
+"""From a model file to an engine: settles what is measured, then loads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from localassist.engine.config import EngineSettings
 from localassist.engine.engine import LlamaEngine
+from localassist.engine.tuning import tuned
 
 LoadProgress: TypeAlias = Callable[[float], None]
 """Called with the loaded part, 0 to 1, from any thread. It may raise to stop the loading."""
@@ -27,14 +28,9 @@ def load_engine(
     Raises ModelLoadFailed, and what ``progress`` raises.
     """
     from localassist.engine.llama import LlamaBackend
-    from localassist.engine.probe import extra_buffers_survive
 
-    if settings.use_extra_buffers == "auto":
-        use_extra_buffers = extra_buffers_survive(
-            path, cache_folder, timeout_seconds=settings.probe_seconds
-        )
-    else:
-        use_extra_buffers = settings.use_extra_buffers == "on"
+    settings = tuned(settings, path, cache_folder)
+    use_extra_buffers = settings.use_extra_buffers == "on"
     open_backend = partial(
         LlamaBackend, path, settings, use_extra_buffers=use_extra_buffers, progress=progress
     )

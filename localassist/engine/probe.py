@@ -1,106 +1,95 @@
-"""Do llama.cpp's repacked weights work on this machine? Asked once, in a process that may die.
+"""Asks a child process what a model can do on this machine: do its repacked weights work, and how
+long do passes take?
 
 On some processors certain builds crash in the first pass over repacked weights (AMX tiles used
-without their configuration). A crash cannot be caught, so a child process tries first; what became
-of it is remembered per library build, processor and kind of model file. ``python -m
-localassist.engine.probe MODEL`` is that child: it exits with 0 when decoding survives.
+without their configuration). A crash cannot be caught, so a child process tries first. ``python -m
+localassist.engine.probe`` is that child. Knows neither what was found before nor what follows
+from it: that is ``tuning``'s business.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
-import sys
-import tempfile
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import localassist
+from localassist.engine.child import Line, read_request, run_child, say
+from localassist.engine.config import EngineSettings
+from localassist.engine.machine import usable_cores
+from localassist.engine.passes import CHUNK, SINGLE, Pass, measure
 
 _log = logging.getLogger(__name__)
-_FILE_NAME = "extra_buffers.json"
-_PREFILL_TOKENS = 64  # enough rows for the matrix kernels, single rows follow
+_OVERTIME = 2.0
 
 
-def extra_buffers_survive(model_path: Path, folder: Path, *, timeout_seconds: float) -> bool:
-    """The remembered verdict for this model file on this machine, or a new one (takes seconds)."""
-    from localassist.engine.llama.library import runtime_fingerprint
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """``survived``: the model could be computed with. ``passes`` may be empty all the same."""
 
-    key = runtime_fingerprint(model_path)
-    verdicts = _read_verdicts(folder / _FILE_NAME)
-    if key not in verdicts:
-        verdicts[key] = run_child(model_path, timeout_seconds=timeout_seconds)
-        _write_verdicts(folder / _FILE_NAME, verdicts)
-    return verdicts[key]
+    survived: bool
+    passes: tuple[Pass, ...] = ()
 
 
-def run_child(model_path: Path, *, timeout_seconds: float) -> bool:
-    """Start the child and see whether it ends well. A crash or a timeout is a no."""
-    command = [sys.executable, "-m", "localassist.engine.probe", str(model_path.resolve())]
-    package_parent = Path(localassist.__file__).resolve().parents[1]
-    try:
-        child = subprocess.run(
-            command,
-            cwd=package_parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        _log.warning(
-            "the probe of repacked weights took over %s s; not using them", timeout_seconds
-        )
-        return False
-    if child.returncode != 0:
-        _log.warning("repacked weights fail here (exit code %s); not using them", child.returncode)
-    return child.returncode == 0
+def ask_child(
+    path: Path, settings: EngineSettings, *, use_extra_buffers: bool, measuring_seconds: float
+) -> Findings:
+    """Load a model in a child and try it out. A crash at any point is a no, and so is a child that
+    has computed nothing within ``settings.probe_seconds``."""
+    request = {
+        "path": str(path.resolve()),
+        "settings": settings.model_dump(mode="json"),
+        "use_extra_buffers": use_extra_buffers,
+        "measuring_seconds": measuring_seconds,
+    }
+    timeout_seconds = settings.probe_seconds + _OVERTIME * measuring_seconds
+    outcome = run_child("localassist.engine.probe", request, timeout_seconds=timeout_seconds)
+    survived = any(line.get("survived") for line in outcome.lines)
+    if not survived and outcome.exit_code is None:
+        _log.warning("the probe of %s took over %s s", path.name, timeout_seconds)
+    if outcome.exit_code not in (0, None):
+        survived = False
+        _log.warning("the probe of %s ended with exit code %s", path.name, outcome.exit_code)
+    return Findings(survived, _passes(outcome.lines) if survived else ())
 
 
-def _read_verdicts(path: Path) -> dict[str, bool]:
-    """What is on file; a missing or damaged file only means asking again."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
-    return {key: value for key, value in content.items() if isinstance(value, bool)}
+def _passes(lines: tuple[Line, ...]) -> tuple[Pass, ...]:
+    return tuple(Pass(**line) for line in lines if "rows" in line)
 
 
-def _write_verdicts(path: Path, verdicts: dict[str, bool]) -> None:
-    """Replace the file in one step; failing to remember is not an error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False
-        ) as file:
-            json.dump(verdicts, file, indent=1, sort_keys=True)
-        Path(file.name).replace(path)
-    except OSError as error:
-        _log.warning("cannot remember the probe's verdict in %s: %s", path, error)
+def main() -> None:
+    """The child: one large and several small passes, then as many as the time allows."""
+    from localassist.engine.llama.measure import Bench
+
+    request = read_request()
+    settings = EngineSettings.model_validate(request["settings"])
+    bench = Bench(Path(request["path"]), settings, use_extra_buffers=request["use_extra_buffers"])
+    for rows in (min(CHUNK, settings.batch_tokens), SINGLE, SINGLE):
+        bench.time_pass(rows, 1)
+    say({"survived": True})
+    seconds = request["measuring_seconds"]
+    if seconds > 0:
+        _end_after(_OVERTIME * seconds)
+        for reading in measure(
+            bench.time_pass,
+            cores=usable_cores(),
+            batch_tokens=settings.batch_tokens,
+            seconds=seconds,
+            clock=time.monotonic,
+        ):
+            say(asdict(reading))
+    bench.close()
 
 
-def main(model_path: Path) -> None:
-    """Decode a few tokens with repacked weights, in one large and several small passes."""
-    from localassist.engine.backend import Batch
-    from localassist.engine.config import EngineSettings
-    from localassist.engine.llama import LlamaBackend
-
-    settings = EngineSettings(
-        context_tokens=256, max_sequences=1, cached_segments=0, batch_tokens=_PREFILL_TOKENS
-    )
-    backend = LlamaBackend(model_path, settings, use_extra_buffers=True)
-    positions = list(range(_PREFILL_TOKENS))
-    tokens = [position % backend.model.vocab_size for position in positions]
-    last_only = [False] * (_PREFILL_TOKENS - 1) + [True]
-    backend.forward(Batch(tokens, positions, [0] * _PREFILL_TOKENS, last_only))
-    for position in range(_PREFILL_TOKENS, _PREFILL_TOKENS + 4):
-        row = len(positions) - 1 if position == _PREFILL_TOKENS else 0
-        token = int(backend.logits(row).argmax())
-        backend.forward(Batch([token], [position], [0], [True]))
-    backend.close()
+def _end_after(seconds: float) -> None:
+    """Where other programs take the cores, one pass on several threads may take a minute: they wait
+    for each other at every operation. What has been said by then is enough to avoid it."""
+    timer = threading.Timer(seconds, os._exit, [0])
+    timer.daemon = True
+    timer.start()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

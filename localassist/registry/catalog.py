@@ -24,6 +24,7 @@ from localassist.registry.weights import (
     copy_file,
     find_weights,
     hash_file,
+    move_file,
 )
 
 _EMBEDDED: dict[Kind, str] = {"chat": "smollm2-135m-instruct", "embedding": "all-minilm-l6-v2"}
@@ -158,6 +159,38 @@ class Catalog:
             raise _taken(manifest.id)
         self._folder.save(manifest)
         return manifest
+
+    def add_copy(
+        self, path: Path, original: ModelManifest, *, model_id: str, description: str
+    ) -> ModelManifest:
+        """Make other weights of a chat model known as a model of its own.
+
+        The file moves into the data folder. Template, tool mode and sampling are the original's;
+        its aliases go on meaning the original. An earlier copy of the same id is replaced. Raises
+        ModelFileRejected, ConfigError for a taken id, or StorageUnavailable.
+        """
+        size_bytes = check_readable_file(path)
+        header = read_header(path)
+        check_chat_model(path, header)
+        weights = self._folder.copy_path(choose_id(path, model_id))
+        self._check_free(model_id, weights)
+        changes = {
+            "id": model_id,
+            "source": FileSource(path=weights),
+            "sha256": hash_file(path),
+            "size_bytes": size_bytes,
+            "description": description,
+            "aliases": (),
+            "quantization": header.quantization,
+        }
+        manifest = ModelManifest.model_validate({**original.model_dump(), **changes})
+        move_file(path, weights)
+        self._folder.save(manifest)
+        return manifest
+
+    def check_free(self, model_id: str) -> None:
+        """ConfigError where another model has this id, so that ``add_copy`` would refuse it."""
+        self._check_free(model_id, self._folder.copy_path(model_id))
 
     def remove(self, model_id: str) -> ModelManifest:
         """Forget a model of the user's. Its file stays, unless it is a copy that ``add`` made."""

@@ -79,6 +79,15 @@ def copy_file(path: Path, target: Path, progress: Progress | None = None) -> str
     return digest.hexdigest()
 
 
+def move_file(path: Path, target: Path) -> None:
+    """Give a file of the data folder another place in it, in one step."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    except OSError as error:
+        raise StorageUnavailable(f"{target} cannot be written: {error.strerror}.") from error
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a small file so that readers see the old or the new text, never half of it."""
     with _replacing(target) as file:

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from localassist.engine import EngineSettings, footprint
+from localassist.engine import EngineSettings, machine
 from localassist.engine.footprint import (
     MIB,
     MemoryBudget,
     affordable_cells,
     cell_bytes,
     footprint_bytes,
-    free_memory_bytes,
-    machine_memory_bytes,
     memory_budget,
 )
 from localassist.engine.llama import LlamaBackend
+from localassist.engine.machine import free_memory_bytes, machine_memory_bytes
 from localassist.registry.gguf import read_header
 
 SMALL = {
@@ -81,7 +80,7 @@ def test_a_container_has_no_more_than_its_limit(
     files = tmp_path / "memory.max", tmp_path / "none", tmp_path / "limit_in_bytes"
     files[0].write_text("max\n")
     files[2].write_text("1048576\n")
-    monkeypatch.setattr(footprint, "_CGROUP_LIMITS", files)
+    monkeypatch.setattr(machine, "_CGROUP_LIMITS", files)
     assert machine_memory_bytes() == MIB
 
 

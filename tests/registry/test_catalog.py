@@ -219,3 +219,22 @@ def test_the_embedded_models_are_what_their_manifests_say(catalog: Catalog) -> N
     chat, embedder = catalog.get(CHAT), catalog.get(EMBEDDER)
     assert catalog.locate(chat).name == "SmolLM2-135M-Instruct.Q4_1.gguf"
     assert (catalog.locate(embedder) / "modules.json").is_file()
+
+
+def test_a_copy_takes_everything_but_its_weights_and_names(
+    catalog: Catalog, tmp_path: Path, write_gguf: WriteGguf
+) -> None:
+    original = catalog.add(write_gguf("a.gguf")).model_copy(
+        update={"aliases": ("mine",), "chat_template": "{{ messages }}", "tool_mode": "native"}
+    )
+    path = write_gguf("b.gguf", general__file_type=7)
+    catalog.check_free("a-q8_0")
+    copy = catalog.add_copy(path, original, model_id="a-q8_0", description="a, smaller")
+    assert catalog.get("a-q8_0") == copy
+    assert (copy.quantization, copy.description, copy.aliases) == ("Q8_0", "a, smaller", ())
+    assert (copy.chat_template, copy.tool_mode) == ("{{ messages }}", "native")
+    assert not path.exists() and catalog.locate(copy).is_relative_to(tmp_path / "home")
+    with pytest.raises(ConfigError, match="`a` exists already"):
+        catalog.check_free("a")
+    catalog.remove("a-q8_0")
+    assert not list((tmp_path / "home" / "models" / "files").iterdir())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,10 @@ import numpy as np
 
 from localassist.engine.backend import BackendError, Batch, Limits, Logits, ModelInfo
 from localassist.engine.config import EngineSettings, Switch
-from localassist.engine.footprint import affordable_cells, free_memory_bytes
+from localassist.engine.footprint import affordable_cells
 from localassist.engine.llama.library import build_facts
 from localassist.engine.llama.model import LlamaModel, file_facts
+from localassist.engine.machine import free_memory_bytes, usable_cores
 from localassist.errors import ModelLoadFailed
 
 if TYPE_CHECKING:
@@ -132,6 +132,10 @@ class LlamaBackend:
         self.drop_cells(slot)
         return False
 
+    def set_threads(self, threads: int) -> None:
+        """Compute with this many threads from the next pass on, whatever its rows."""
+        llama.llama_set_n_threads(self._context, threads, threads)
+
     def close(self) -> None:
         if self._context is not None:
             llama.llama_free(self._context)
@@ -179,10 +183,11 @@ class LlamaBackend:
 
     def _create_context(self, settings: EngineSettings) -> Limits:
         trained = self._model.trained_context
-        cores = _usable_cores()
+        cores = usable_cores()
         params = llama.llama_context_default_params()
         params.n_ctx = self._affordable_cells(settings)
-        params.n_batch = params.n_ubatch = settings.batch_tokens
+        params.n_batch = settings.batch_tokens
+        params.n_ubatch = min(settings.micro_batch_tokens or settings.batch_tokens, params.n_batch)
         params.n_seq_max = ids = self._sequence_ids(settings)
         # llama.cpp keeps a row of logits per sequence id, whatever is asked for.
         params.n_outputs_max = max(min(settings.batch_tokens, _LOGITS_ROWS), ids)
@@ -281,12 +286,6 @@ def _flash_attention(settings: EngineSettings) -> Switch:
     if settings.flash_attention != "auto" or settings.gpu_layers != 0 or is_quantized:
         return settings.flash_attention
     return "off"
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _LogitsRows:

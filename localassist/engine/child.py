@@ -1,0 +1,78 @@
+"""Runs one of our modules in a process of its own, which may crash, hang or be killed.
+
+The child reads one JSON request from its standard input and writes JSON objects, one a line. What
+it wrote before it died counts. Knows nothing of what is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import localassist
+
+_log = logging.getLogger(__name__)
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a child said, and how it ended. ``exit_code`` is None where it took too long."""
+
+    lines: tuple[Line, ...]
+    exit_code: int | None
+
+    @property
+    def ended_well(self) -> bool:
+        return self.exit_code == 0
+
+
+def run_child(module: str, request: Mapping[str, Any], *, timeout_seconds: float) -> Outcome:
+    """Start ``python -m module`` and wait for its end; when this is interrupted it is killed."""
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", module],
+            cwd=Path(localassist.__file__).resolve().parents[1],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        return Outcome(_parse(error.stdout or b""), None)
+    if child.returncode != 0:
+        last = child.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        _log.debug("%s ended with %d: %s", module, child.returncode, last)
+    return Outcome(_parse(child.stdout), child.returncode)
+
+
+def read_request() -> Line:
+    """In the child: what it is asked."""
+    request: Line = json.load(sys.stdin)
+    return request
+
+
+def say(line: Mapping[str, Any]) -> None:
+    """In the child: one line for the parent, at once, since the next step may be the last."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _parse(output: bytes) -> tuple[Line, ...]:
+    """All whole lines; a killed child may leave half of one."""
+    lines = []
+    for text in output.splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
+    return tuple(lines)

@@ -1,0 +1,193 @@
+"""Settles what the user left open about how a model is computed: repacked weights, thread counts
+and micro-batch. Measured when a model is first loaded on a machine, then remembered.
+
+Readings of a busy machine count for this load only; the next one adds its own to them, up to
+``_MAX_TRIES`` times. Whatever goes wrong leads to the safe values: no repacked weights, a thread
+per core, whole passes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from localassist.engine.config import EngineSettings
+from localassist.engine.machine import core_numbers, usable_cores
+from localassist.engine.passes import (
+    CHUNK,
+    SEVERAL,
+    SINGLE,
+    Pass,
+    best_micro_batch,
+    best_of,
+    fewest_threads,
+    is_quiet,
+)
+from localassist.engine.probe import Findings, ask_child
+
+_log = logging.getLogger(__name__)
+_MAX_TRIES = 3
+_RELEVANT = {
+    "batch_tokens", "cache_type_k", "cache_type_v", "flash_attention", "gpu_layers", "lora",
+    "use_extra_buffers",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What was found best, and the best readings it follows from."""
+
+    threads: int
+    batch_threads: int
+    micro_batch: int
+    measurements: tuple[Pass, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is remembered of one model on one machine. ``tries`` are the loads that measured."""
+
+    tries: int = 0
+    passes: tuple[Pass, ...] = ()
+
+    @property
+    def is_final(self) -> bool:
+        return self.tries >= _MAX_TRIES or (len(self.passes) > 0 and is_quiet(self.passes))
+
+    def add(self, passes: tuple[Pass, ...]) -> _Record:
+        best = best_of((*self.passes, *passes))
+        return _Record(self.tries + 1, tuple(best[key] for key in sorted(best)))
+
+
+def tuned(settings: EngineSettings, path: Path, folder: Path) -> EngineSettings:
+    """The settings with nothing left open that is measured; what the user has set stays.
+
+    May take seconds, in a child process. ``folder`` remembers. Raises ModelLoadFailed if the file
+    is no model.
+    """
+    is_open = None in (settings.threads, settings.batch_threads, settings.micro_batch_tokens)
+    if not is_open and settings.use_extra_buffers != "auto":
+        return settings
+    from localassist.engine.llama.library import runtime_fingerprint
+
+    memory = _Memory(folder, runtime_fingerprint(path), path, settings)
+    record = memory.record() if is_open and settings.tuning_seconds > 0 else _Record(_MAX_TRIES)
+    seconds = 0.0 if record.is_final else settings.tuning_seconds
+    findings: Findings | None = None
+    survives = memory.survives() if settings.use_extra_buffers == "auto" else None
+    if settings.use_extra_buffers != "auto":
+        use_extra_buffers = settings.use_extra_buffers == "on"
+    elif survives is None:
+        findings = ask_child(path, settings, use_extra_buffers=True, measuring_seconds=seconds)
+        use_extra_buffers = findings.survived
+        memory.remember_survival(use_extra_buffers)
+    else:
+        use_extra_buffers = survives
+    if not record.is_final:
+        if findings is None or not findings.survived:
+            findings = ask_child(
+                path, settings, use_extra_buffers=use_extra_buffers, measuring_seconds=seconds
+            )
+        record = record.add(findings.passes)
+        memory.remember(record)
+    found = decide(record.passes, settings.batch_tokens)
+    _log.info("%s: %s", path.name, _summary(found))
+    return _filled(settings, found, use_extra_buffers=use_extra_buffers)
+
+
+def decide(passes: tuple[Pass, ...], batch_tokens: int) -> Tuning:
+    """The fewest threads and the largest micro-batch that nothing clearly beats; where there is no
+    reading, a thread per core and whole passes."""
+    cores = usable_cores()
+    batch_threads = fewest_threads(passes, (SEVERAL, CHUNK)) or cores
+    return Tuning(
+        threads=fewest_threads(passes, (SINGLE,)) or cores,
+        batch_threads=batch_threads,
+        micro_batch=best_micro_batch(passes, batch_tokens, batch_threads),
+        measurements=passes,
+    )
+
+
+def _filled(settings: EngineSettings, found: Tuning, *, use_extra_buffers: bool) -> EngineSettings:
+    return settings.model_copy(
+        update={
+            "threads": settings.threads or found.threads,
+            "batch_threads": settings.batch_threads or found.batch_threads,
+            "micro_batch_tokens": settings.micro_batch_tokens or found.micro_batch,
+            "use_extra_buffers": "on" if use_extra_buffers else "off",
+        }
+    )
+
+
+def _summary(found: Tuning) -> str:
+    return (
+        f"{found.threads} threads for single rows, {found.batch_threads} for several, "
+        f"micro-batches of {found.micro_batch}"
+    )
+
+
+class _Memory:
+    """Two small files: whether repacked weights work is known per kind of model file, everything
+    else per model, cores and the settings it depends on."""
+
+    def __init__(
+        self, folder: Path, fingerprint: str, path: Path, settings: EngineSettings
+    ) -> None:
+        self._survival_file = folder / "extra_buffers.json"
+        self._tuning_file = folder / "tuning.json"
+        self._fingerprint = fingerprint
+        facts = (
+            fingerprint,
+            path.stat().st_size,
+            core_numbers(),
+            sorted(settings.model_dump(mode="json", include=_RELEVANT).items()),
+        )
+        self._key = hashlib.sha256(repr(facts).encode()).hexdigest()
+        self._name = path.name
+
+    def survives(self) -> bool | None:
+        known = _read(self._survival_file).get(self._fingerprint)
+        return known if isinstance(known, bool) else None
+
+    def remember_survival(self, survives: bool) -> None:
+        _write(self._survival_file, self._fingerprint, survives)
+
+    def record(self) -> _Record:
+        try:
+            known = _read(self._tuning_file)[self._key]
+            return _Record(int(known["tries"]), tuple(Pass(**one) for one in known["passes"]))
+        except (KeyError, TypeError, ValueError):
+            return _Record()
+
+    def remember(self, record: _Record) -> None:
+        passes = [asdict(one) for one in record.passes]
+        entry = {"model": self._name, "tries": record.tries, "passes": passes}
+        _write(self._tuning_file, self._key, entry)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What is on file; a missing or damaged file only means asking again."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(path: Path, key: str, value: object) -> None:
+    """Replace the file in one step; failing to remember is not an error."""
+    content = {**_read(path), key: value}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, delete=False
+        ) as file:
+            json.dump(content, file, indent=1, sort_keys=True)
+        Path(file.name).replace(path)
+    except OSError as error:
+        _log.warning("cannot remember in %s what was measured: %s", path, error)

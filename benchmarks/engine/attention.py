@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import process_time
 
 from benchmarks import common
-from benchmarks.engine.bare_loop import BareLoop
+from benchmarks.subjects.bare import BareLoop
 
 QUESTION = "Does flash attention pay on a processor, and for which steps?"
 
@@ -20,19 +20,24 @@ def main() -> None:
     depth, sizes = (128, (1, 8)) if options.smoke else (1350, (1, 8, 31, 63, 64, 128, 512))
     model = common.embedded_model()
     loops = {
-        flash: BareLoop(model, sequences=1, threads=1, flash_attention=flash)
+        flash: BareLoop(
+            model.path,
+            extra_buffers=model.measured["use_extra_buffers"] == "on",
+            sequences=1,
+            threads=1,
+            flash_attention=flash,
+        )
         for flash in (False, True)
     }
     for loop in loops.values():
-        loop.prefill([[100 + place % 1000 for place in range(depth)]])
+        loop.prefill([depth])
     rows: list[common.Row] = []
     for size in sizes:
-        prompt = [100 + place % 1000 for place in range(depth + size)]
         seconds: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(options.repeats):
             for flash, loop in loops.items():
                 started = process_time()
-                loop.prefill([prompt], known=depth)
+                loop.prefill([depth + size], known=depth)
                 seconds[flash].append(process_time() - started)
         plain, flashed = common.median(seconds[False]), common.median(seconds[True])
         rows.append(

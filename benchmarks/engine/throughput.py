@@ -1,97 +1,75 @@
 """What does the embedded engine lose of the model's bare speed?
 
-1, 2, 4 and 8 answers at once, prompts included, in this process. The bare loop reads the same
-prompts and takes as many steps. Greedy with a stop string, and with the model's own sampling
-(penalty, temperature, top-p), which the bare loop does not have.
+1, 4, 8 and 16 short chats at once, without a server. The bare loop, in another process, reads
+prompts of the same lengths and takes as many steps. Greedy with a stop string, and with sampling
+(repeat penalty, temperature, top-p), which the bare loop does not have.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from dataclasses import replace
-from time import perf_counter
 
-from benchmarks import common
-from benchmarks.engine.bare_loop import BareLoop
-from benchmarks.workload import story
-from localassist.core import SamplingParams
-from localassist.engine import EngineSettings, Finished, Generate, LlamaEngine, load_engine
+from benchmarks import common, workload
+from benchmarks.subjects.bare import bare_loop
+from benchmarks.subjects.embedded import embedded_engine, produced
+from benchmarks.subjects.process import Subject
 
 QUESTION = "What does the embedded engine lose of the model's bare speed?"
-_numbers = itertools.count(1000)
+WAYS = {
+    "greedy": {"temperature": 0.0, "stop": ["<end of story>"]},
+    "sampled": {
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "repeat_penalty": 1.1,
+        "seed": 7,
+        "stop": ["<end of story>"],
+    },
+}
+_numbers = itertools.count()
 
 
-def open_engine(model: common.Model) -> LlamaEngine:
-    """The engine as ``localassist serve`` opens it."""
-    extra = "on" if model.extra_buffers else "off"
-    settings = EngineSettings(use_extra_buffers=extra)
-    return load_engine(model.path, model.id, settings, common.PROBE_FOLDER)
+def engine_rate(engine: Subject, way: str, streams: int, tokens: int) -> tuple[float, list[int]]:
+    """Tokens a second, prompts included, and the prompts' lengths."""
+    prompts = [workload.prompt(workload.story(next(_numbers))) for _ in range(streams)]
+    answered = engine.ask("answer", prompts=prompts, sampling={**WAYS[way], "max_tokens": tokens})
+    lengths = [answer["prompt_tokens"] for answer in answered["answers"]]
+    return produced(answered) / answered["seconds"], lengths
 
 
-def fresh_prompt(engine: LlamaEngine) -> list[int]:
-    """A short question that no earlier one begins like, so that no part of it is cached."""
-    text = f"<|im_start|>user\n{story(next(_numbers))}<|im_end|>\n<|im_start|>assistant\n"
-    return engine.tokenize(text, parse_special=True)
-
-
-async def answer(
-    engine: LlamaEngine, prompts: list[list[int]], sampling: SamplingParams
-) -> tuple[float, int]:
-    """Seconds until all prompts are answered, and the tokens that were produced."""
-
-    async def one(prompt: list[int]) -> int:
-        async for item in engine.generate(Generate(prompt, sampling)):
-            if isinstance(item, Finished):
-                return item.usage.completion_tokens
-        raise AssertionError("a generation ends with Finished")
-
-    started = perf_counter()
-    counts = await asyncio.gather(*(one(prompt) for prompt in prompts))
-    return perf_counter() - started, sum(counts)
-
-
-async def main() -> None:
+def main() -> None:
     options = common.options(QUESTION, repeats=5)
-    tokens, at_once = (8, (1, 4)) if options.smoke else (64, (1, 2, 4, 8))
+    tokens, at_once = (8, (1, 4)) if options.smoke else (64, (1, 4, 8, 16))
     model = common.embedded_model()
-    engine, loop = open_engine(model), BareLoop(model)
-    greedy = SamplingParams(temperature=0.0, max_tokens=tokens, stop=("<end of story>",))
-    sampled = replace(SamplingParams(**model.sampling), max_tokens=tokens, seed=7)
-    await answer(engine, [fresh_prompt(engine)], greedy)
-    loop.answer([fresh_prompt(engine)], 4)
     rows: list[common.Row] = []
-    for streams in at_once:
-        bare, shares, rates, sampled_shares = [], [], [], []
-        for _ in range(options.repeats):
-            prompts = [fresh_prompt(engine) for _ in range(streams)]
-            limit = streams * tokens / loop.answer(prompts, tokens)
-            seconds, produced = await answer(engine, prompts, greedy)
-            again = [fresh_prompt(engine) for _ in range(streams)]
-            sampled_seconds, sampled_produced = await answer(engine, again, sampled)
-            bare.append(limit)
-            rates.append(produced / seconds)
-            shares.append(produced / seconds / limit)
-            sampled_shares.append(sampled_produced / sampled_seconds / limit)
-        rows.append(
-            {
-                "streams": streams,
-                "bare tok/s": common.median(bare),
-                "engine tok/s": common.median(rates),
-                "engine / bare": common.median(shares),
-                "± (half range)": common.spread(shares),
-                "sampled / bare": common.median(sampled_shares),
-            }
-        )
-    await engine.close()
-    loop.close()
-    common.report(
-        QUESTION,
-        rows,
-        environment=common.environment(model),
-        peak_rss_mb=common.peak_rss_mb(),
-    )
+    with (
+        embedded_engine(model, {"max_sequences": max(at_once)}) as engine,
+        bare_loop(model) as loop,
+    ):
+        for streams in at_once:
+            lengths = engine_rate(engine, "greedy", streams, 4)[1]
+            rates: dict[str, list[float]] = {name: [] for name in (*WAYS, "steps", "whole")}
+            for _, name in common.in_turns(("bare", *WAYS), options.repeats):
+                if name == "bare":
+                    reading, steps = loop.ask("answer", lengths=lengths, tokens=tokens)
+                    rates["steps"].append(streams * (tokens - 1) / steps)
+                    rates["whole"].append(streams * tokens / (reading + steps))
+                else:
+                    rates[name].append(engine_rate(engine, name, streams, tokens)[0])
+            for name in WAYS:
+                rows.append(
+                    {
+                        "streams": streams,
+                        "chosen": name,
+                        "tok/s": common.spread(rates[name]),
+                        "bare steps tok/s": common.spread(rates["steps"]),
+                        "bare tok/s with prompts": common.spread(rates["whole"]),
+                        "engine / bare steps": common.ratio(rates[name], rates["steps"]),
+                        "engine / bare with prompts": common.ratio(rates[name], rates["whole"]),
+                    }
+                )
+        memory = common.memory_mb(engine.pid, peak=True)
+    common.report(QUESTION, rows, environment=common.environment(model), peak_memory_mb=memory)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -17,7 +17,8 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks import common, wire
-from benchmarks.engine.throughput import open_engine
+from benchmarks.subjects import servers
+from benchmarks.subjects.embedded import open_engine
 from localassist.engine import Engine, Finished, Generate, Piece, ScriptedEngine
 from localassist.registry.manifest import ModelManifest
 from localassist.runtime import Runtime, open_runtime
@@ -79,7 +80,7 @@ async def alone(engine: Engine, request: Generate) -> float:
     return perf_counter() - started
 
 
-async def over_http(server: common.Server, assistant_id: str) -> float:
+async def over_http(server: servers.Server, assistant_id: str) -> float:
     thread = await wire.post(server.base_url, "/threads", _THREAD)
     body = {"assistant_id": assistant_id, "temperature": 0, "max_completion_tokens": 256}
     return (await wire.stream_run(server.base_url, f"/threads/{thread['id']}/runs", body)).wall
@@ -97,7 +98,7 @@ async def opened(home: Path, model: common.Model, engine: Watched) -> AsyncItera
 
 
 async def measure(
-    model: common.Model, server: common.Server, home: Path, repeats: int
+    model: common.Model, server: servers.Server, home: Path, repeats: int
 ) -> list[dict[str, float]]:
     """The seconds of every turn, by subject."""
     real, scripted = Watched(open_engine(model)), Watched(ScriptedEngine(default_reply="A " * 128))
@@ -153,10 +154,14 @@ def main() -> None:
     options = common.options(QUESTION, repeats=15)
     model = common.embedded_model()
     with tempfile.TemporaryDirectory() as folder:
-        with common.our_server(model, Path(folder, "server")) as server:
+        with servers.our_server(model, Path(folder, "server")) as server:
             turns = asyncio.run(measure(model, server, Path(folder), options.repeats))
-    rows = rows_of(turns)
-    common.report(QUESTION, rows, environment=common.environment(model))
+    measured = {
+        "overhead/ms": common.spread([turn["scripted"] * 1000 for turn in turns]),
+        "overhead/share": common.spread([1 - turn["alone"] / turn["run"] for turn in turns]),
+    }
+    environment = common.environment(model)
+    common.report(QUESTION, rows_of(turns), environment=environment, measured=measured)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,24 @@ import pytest
 
 from benchmarks import common
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(90)]
+FOLDER = Path(common.__file__).parent
+SCRIPTS = sorted(
+    f"{path.parent.name}.{path.stem}"
+    for area in ("engine", "server")
+    for path in (FOLDER / area).glob("*.py")
+)
+pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def report_of(module: str) -> dict[str, Any]:
     """The last line of what a benchmark prints."""
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", "--smoke"],
-        cwd=Path(__file__).parents[2],
+        cwd=FOLDER.parent,
         env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         capture_output=True,
         text=True,
-        timeout=80,
+        timeout=230,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     table, line = done.stdout.rstrip().rsplit("\n", 1)
@@ -34,10 +40,17 @@ def report_of(module: str) -> dict[str, Any]:
     return report
 
 
-def test_engine_throughput() -> None:
-    rows = report_of("engine.throughput")["rows"]
-    assert [row["streams"] for row in rows] == [1, 4]
-    assert all(row["bare tok/s"] > 0 and row["engine / bare"] > 0 for row in rows)
+def by_subject(report: dict[str, Any], **wanted: Any) -> dict[str, dict[str, Any]]:
+    """The rows in which these columns have these values."""
+    rows = [row for row in report["rows"] if wanted.items() <= row.items()]
+    return {row["subject"]: row for row in rows}
+
+
+def finite(value: Any) -> bool:
+    """No number in it is infinite or missing."""
+    if isinstance(value, dict):
+        return all(finite(part) for part in value.values())
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def test_engine_attention() -> None:
@@ -46,30 +59,88 @@ def test_engine_attention() -> None:
     assert all(row["with / without"] > 0 for row in rows)
 
 
+def test_engine_bare_loop() -> None:
+    rows = report_of("engine.bare_loop")["rows"]
+    assert len(rows) == 9 and all(row["tok/s"]["median"] > 0 for row in rows)
+
+
+def test_engine_constrained_answers_obey_and_are_compared() -> None:
+    report = report_of("engine.constrained")
+    assert report["measured"]["constrained"]["median"] > 0
+    assert all(row["tokens"] > 10 for row in report["rows"])
+
+
 def test_engine_followup_reads_only_what_is_new() -> None:
     first, second = report_of("engine.followup")["rows"]
     assert second["prompt from cache, median"] > max(first["prompt from cache, median"], 0.5)
 
 
+def test_engine_memory() -> None:
+    report = report_of("engine.memory")
+    engine, server = report["rows"]
+    assert engine["MB"] > 100 and server["MB"] > 100
+    assert engine["tokens of its own"] > 0
+
+
+def test_engine_restart_is_warm_from_the_disk() -> None:
+    warm, again, cold, _ = report_of("engine.restart")["rows"]
+    assert again["prompt from cache"] > 0.5 and warm["prompt from cache"] > 0.5
+    assert cold["prompt from cache"] < 0.5
+
+
+def test_engine_speculation_does_not_change_a_quotation() -> None:
+    report = report_of("engine.speculation")
+    assert [row["answer"] for row in report["rows"]] == ["quotes", "quotes", "story", "story"]
+    assert report["measured"]["guessing/same"]["median"] == 1.0
+
+
+def test_engine_throughput() -> None:
+    rows = report_of("engine.throughput")["rows"]
+    assert [(row["streams"], row["chosen"]) for row in rows] == [
+        (streams, way) for streams in (1, 4) for way in ("greedy", "sampled")
+    ]
+    assert finite(rows)
+
+
+def test_server_followup_reads_only_what_is_new_also_after_a_restart() -> None:
+    report = report_of("server.followup")
+    first, second, restarted = (
+        by_subject(report, turn=turn)["localassist"]["prompt from cache"]
+        for turn in (1, 2, "after a restart")
+    )
+    assert second > max(first, 0.5) and restarted > 0.5
+
+
+def test_server_interference() -> None:
+    (row,) = report_of("server.interference")["rows"]
+    assert row["p95 / quiet"]["median"] > 0 and row["prompt tokens"] > 200
+
+
 def test_server_latency() -> None:
-    (row,) = report_of("server.latency")["rows"]
-    assert row["chat ms"] > 0 and row["run ms"] > 0
-    assert row["peer chat ms"] is None
+    subjects = by_subject(report_of("server.latency"))
+    assert set(subjects) == {"localassist", "localassist, a run", "bare"}
+    assert all(row["first token s"]["median"] > 0 for row in subjects.values())
+
+
+def test_server_run_overhead() -> None:
+    report = report_of("server.run_overhead")
+    assert report["rows"][0]["median ms"] > 0
+    assert finite(report["rows"]) and set(report["measured"]) == {"overhead/ms", "overhead/share"}
+
+
+def test_server_single() -> None:
+    report = report_of("server.single")
+    assert set(by_subject(report)) == {"localassist", "embedded engine", "bare steps"}
+    assert report["measured"]["single/in process"]["median"] > 0
 
 
 def test_server_throughput() -> None:
     report = report_of("server.throughput")
-    assert [row["streams"] for row in report["rows"]] == [1, 4]
-    assert all(row["http / in process"] > 0 for row in report["rows"])
-    assert report["peak_rss_mb"]["http"] > 100
+    subjects = by_subject(report, streams=4, chosen="sampled")
+    assert set(subjects) == {"localassist", "bare steps", "bare, prompts too"}
+    assert report["peak_memory_mb"]["localassist"] > 100
 
 
-def test_server_followup_reads_only_what_is_new() -> None:
-    first, second = report_of("server.followup")["rows"]
-    assert second["prompt from cache, median"] > max(first["prompt from cache, median"], 0.5)
-
-
-def test_run_overhead() -> None:
-    rows = report_of("server.run_overhead")["rows"]
-    assert rows[0]["median ms"] > 0
-    assert all(math.isfinite(row["median ms"]) for row in rows)
+def test_every_script_has_a_test() -> None:
+    tested = " ".join(name for name in globals() if name.startswith("test_"))
+    assert all(script.replace(".", "_") in tested for script in SCRIPTS)

@@ -42,7 +42,8 @@ class EngineSettings(BaseModel):
 
     idle_cells: int | None = Field(default=None, ge=0)
     """KV cells that idle conversations may keep while others are answered; the rest moves to
-    snapshots. Unset: 512 on a processor, where every cell slows every step, and all on a GPU."""
+    snapshots. Unset: 0 on a processor, where every cell slows every step and bringing one back
+    costs a hundredth of computing it; all on a GPU."""
 
     snapshot_memory_mb: int = Field(default=512, ge=0)
     """Memory for the KV cells of idle conversations; 0 keeps none there."""

@@ -42,7 +42,6 @@ _QUIET_SECONDS = 0.5
 # A snapshot on its way from the disk wakes the worker; this is for one that never arrives.
 _SNAPSHOT_SECONDS = 1.0
 _LAST_SAVES_SECONDS = 10.0
-_CPU_IDLE_CELLS = 512
 _DRAFT_ROWS = 32
 _MB = 1024 * 1024
 
@@ -187,7 +186,7 @@ class Worker:
         limits, settings = self.backend.limits, self._settings
         idle_cells = settings.idle_cells
         if idle_cells is None and settings.gpu_layers == 0:
-            idle_cells = _CPU_IDLE_CELLS
+            idle_cells = 0
         kv = KvCache(self.backend, cells=limits.cells, slots=limits.sequence_ids)
         cache = PrefixCache(kv, self._store, can_share=limits.can_truncate, idle_cells=idle_cells)
         return Scheduler(

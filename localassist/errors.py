@@ -123,7 +123,8 @@ class ModelFileRejected(ModelError):
 
 
 class ModelLoadFailed(ModelError):
-    """llama.cpp or the embedder refused the file, or a model server cannot be used."""
+    """llama.cpp or the embedder refused the file, it exceeds the memory for models, or a model
+    server cannot be used."""
 
 
 class GenerationFailed(ModelError):

@@ -66,8 +66,9 @@ def load_settings(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"Setting '{key}': {first['msg']} (from {_source(key, environ, home)})."
+            f"Setting '{key}': {said} (from {_source(key, environ, home)})."
         ) from error
 
 
@@ -131,7 +132,7 @@ def _given(section: Any) -> Any:
 
 
 def _source(key: str, environ: Mapping[str, str], home: Path) -> str:
-    variable = PREFIX + key.replace(".", "__").upper()
+    variable = PREFIX + "__".join(key.split(".")[:2]).upper()  # one holds a whole list or table
     if variable in environ:
         return f"environment variable {variable}"
     return f"a flag or {home / FILE_NAME}"

@@ -16,7 +16,13 @@ from localassist.schemas.chat import ChatCompletionCreate
 
 pytestmark = pytest.mark.model
 
-ENGINE = {"context_tokens": 512, "use_extra_buffers": "off", "threads": 1, "batch_threads": 1}
+ENGINE = {
+    "context_tokens": 512,
+    "snapshot_memory_mb": 8,
+    "use_extra_buffers": "off",
+    "threads": 1,
+    "batch_threads": 1,
+}
 
 
 def add_twin(home: Path) -> None:
@@ -57,3 +63,14 @@ async def test_a_model_that_is_too_large_is_refused_by_name(tmp_path: Path) -> N
     async with open_runtime(settings) as runtime:
         with pytest.raises(ModelLoadFailed, match="smollm2-135m-instruct needs about .* MiB"):
             await ask(runtime, "gpt-4o")
+
+
+async def test_a_default_that_cannot_be_loaded_is_told_before_anybody_asks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lora = ({"path": tmp_path / "missing.gguf"},)
+    async with open_runtime(load_settings(tmp_path, engine={**ENGINE, "lora": lora})) as runtime:
+        runtime.models.prepare_default()
+        await asyncio.gather(*runtime.models._preparing)
+    (warning,) = [record for record in caplog.records if record.name.endswith("services.models")]
+    assert warning.levelname == "WARNING" and "missing.gguf" in warning.getMessage()

@@ -63,12 +63,32 @@ def test_a_wrong_file_names_the_key_and_the_file(tmp_path: Path, text: str, mess
     [
         ("LOCALASSIST_SERVER__PORT", "many", "environment variable LOCALASSIST_SERVER__PORT"),
         ("LOCALASSIST_SERVER__PROT", "1", "server.prot"),
+        (
+            "LOCALASSIST_ENGINE__LORA",
+            '[{path = "a.gguf", scal = 2}]',
+            "engine.lora.0.scal.*environment variable LOCALASSIST_ENGINE__LORA",
+        ),
         ("LOCALASSIST_SEVER__PORT", "1", "LOCALASSIST_SEVER__PORT names no section"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_settings(tmp_path, environ={name: value})
+
+
+def test_adapters_are_tables_of_the_file_or_one_list_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path, '[[engine.lora]]\npath = "near.gguf"\n[[engine.lora]]\npath = "~/b"\nscale = 2\n'
+    )
+    near, far = load_settings(tmp_path, environ={}).engine.lora
+    assert (near.path, near.scale) == (tmp_path / "near.gguf", 1.0)
+    assert (far.path, far.scale) == (Path.home() / "b", 2.0)
+    environ = {"LOCALASSIST_ENGINE__LORA": '[{path = "/c.gguf", scale = 0.5}]'}
+    (only,) = load_settings(tmp_path, environ=environ).engine.lora
+    assert (only.path, only.scale) == (Path("/c.gguf"), 0.5)
 
 
 def test_a_configuration_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:

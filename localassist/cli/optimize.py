@@ -117,9 +117,10 @@ def _workshop(models: Path) -> Iterator[Path]:
     """A folder beside the models that is removed at the end, also when the end is a signal; what a
     killed process left there is removed as well."""
     from localassist.errors import StorageUnavailable
+    from localassist.registry.weights import make_folder
 
     try:
-        models.mkdir(parents=True, exist_ok=True)
+        make_folder(models)
         for left in models.glob(f"{_PREFIX}*"):
             if _is_abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
@@ -173,7 +174,7 @@ def _print_table(original: ModelManifest, copies: dict[str, tuple[int, Compariso
     for index, (file_type, (size_bytes, found)) in enumerate(copies.items()):
         if index == 0:
             own = original.quantization or "original"
-            speeds = [f"{value:,.0f} tok/s" for value in _values(found.original)]
+            speeds = [f"{value:,.0f}" for value in _values(found.original)]
             table.add_row(
                 own, _megabytes(original.size_bytes), *speeds, f"{found.perplexity:.2f}", "", "", ""
             )
@@ -181,14 +182,14 @@ def _print_table(original: ModelManifest, copies: dict[str, tuple[int, Compariso
         table.add_row(
             file_type.upper(),
             _megabytes(size_bytes),
-            *(f"{value:,.0f} tok/s ×{gain:.2f}" for value, gain in pairs),
+            *(f"{value:,.0f} ×{gain:.2f}" for value, gain in pairs),
             f"{found.copy_perplexity:.2f}",
             f"{found.agreement:.1%}",
             f"{found.divergence:.4f}",
             "yes" if found.pays else "no",
         )
     console.print(table)
-    _say("× is against the original, timed in turn with that copy.")
+    _say("Tokens a second; × is against the original, timed in turn with that copy.")
     if not all(found.was_quiet for _, found in copies.values()):
         report("Other programs used the processor meanwhile; a quiet machine may show otherwise.")
 

@@ -30,7 +30,7 @@ class Limits:
     """Sizes fixed when the context was created.
 
     ``can_truncate`` is False for recurrent models, whose state cannot be rolled back: their
-    sequences are never shared or cut.
+    sequences are never shared or cut. ``cell_bytes`` is the memory that one cell takes.
     """
 
     cells: int
@@ -39,6 +39,7 @@ class Limits:
     batch_rows: int
     logits_rows: int
     can_truncate: bool = True
+    cell_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,10 @@ class Backend(CellMemory, Protocol):
 
     def forward(self, batch: Batch) -> None:
         """Run one pass and store its KV cells. Raises BackendError; then nothing is certain."""
+        ...
+
+    def set_threads(self, threads: int) -> None:
+        """Compute with this many threads from the next pass on, whatever its rows."""
         ...
 
     def logits(self, row: int) -> Logits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 CacheType = Literal["f16", "f32", "q8_0", "q4_0"]
@@ -21,7 +21,13 @@ class LoraAdapter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
-    scale: float = 1.0
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+
+    @field_validator("path")
+    @classmethod
+    def _is_whole(cls, value: Path) -> Path:
+        """Child processes run elsewhere and must find the same file."""
+        return value.expanduser().absolute()
 
 
 class EngineSettings(BaseModel):
@@ -31,7 +37,7 @@ class EngineSettings(BaseModel):
 
     context_tokens: int | None = Field(default=None, ge=256)
     """KV cells shared by all sequences. Unset: the model's own limit, as far as half of the free
-    memory holds it."""
+    memory, or of ``memory_budget_mb``, holds it."""
 
     max_sequences: int = Field(default=8, ge=1)
     """Answers generated at the same time."""
@@ -43,10 +49,12 @@ class EngineSettings(BaseModel):
     idle_cells: int | None = Field(default=None, ge=0)
     """KV cells that idle conversations may keep while others are answered; the rest moves to
     snapshots. Unset: 0 on a processor, where every cell slows every step and bringing one back
-    costs a hundredth of computing it; all on a GPU."""
+    costs a hundredth of computing it; all on a GPU, or where no snapshots are kept."""
 
-    snapshot_memory_mb: int = Field(default=512, ge=0)
-    """Memory for the KV cells of idle conversations; 0 keeps none there."""
+    snapshot_memory_mb: int | None = Field(default=None, ge=0)
+    """Memory for the saved KV cells of idle conversations, 0 for none. Unset: as much as the
+    model's KV cells take, but at least 512 and at most an eighth of the machine's memory or of
+    ``memory_budget_mb``."""
 
     snapshot_disk_mb: int = Field(default=2048, ge=0)
     """Disk space in the data folder for the same, so that conversations are warm after a restart;
@@ -65,11 +73,19 @@ class EngineSettings(BaseModel):
     batch_tokens: int = Field(default=512, ge=8)
     """Rows of one model pass at most."""
 
+    longest_gap: float = Field(default=3.5, gt=1)
+    """How many times longer running answers may take for a token while prompts are read beside
+    them. More lets prompts begin to be answered sooner."""
+
     threads: int | None = Field(default=None, ge=1)
     """Threads for single-token passes. Unset: measured when the model is first loaded."""
 
     batch_threads: int | None = Field(default=None, ge=1)
     """Threads for passes of several rows. Unset: measured as well."""
+
+    adapt_threads: bool = True
+    """Use fewer threads than that while other programs keep the processor busy: a pass waits for
+    its slowest thread."""
 
     micro_batch_tokens: int | None = Field(default=None, ge=1)
     """Rows computed at once within a pass. Unset: measured as well."""
@@ -92,7 +108,8 @@ class EngineSettings(BaseModel):
     """Flash attention kernels. ``auto``: on a GPU, and where a quantized V cache needs them."""
 
     lora: tuple[LoraAdapter, ...] = ()
-    """LoRA adapters, applied to the model in this order."""
+    """LoRA adapters, applied in this order to every chat model that is loaded here. A relative
+    ``path`` begins at the folder that the command is started in."""
 
     use_extra_buffers: Switch = "auto"
     """Repacked weights (AMX and others). ``auto``: if a probe process survives them."""
@@ -101,8 +118,9 @@ class EngineSettings(BaseModel):
     """How long the probe process may take to load the model before it counts as dead."""
 
     memory_budget_mb: int | None = Field(default=None, ge=1)
-    """MiB that the weights and KV cells of all loaded models may take together. A model that needs
-    more room than is left waits until idle ones are closed. Unset: 80 % of the memory."""
+    """MiB that the weights, KV cells and snapshots of all loaded models may take together. A model
+    that needs more room than is left waits until idle ones are closed. Unset: 80 % of the
+    memory."""
 
     keep_alive_seconds: float = Field(default=1800.0, ge=-1)
     """How long a model stays loaded after its last request; 0 closes it at once, -1 keeps it until
@@ -114,6 +132,8 @@ class EngineSettings(BaseModel):
             raise ValueError("batch_tokens must be at least max_sequences")
         if self.sequence_ids > MAX_SEQUENCE_IDS:
             raise ValueError(f"max_sequences + cached_segments must not exceed {MAX_SEQUENCE_IDS}")
+        if self.cache_type_v in ("q8_0", "q4_0") and self.flash_attention == "off":
+            raise ValueError("a quantized cache_type_v needs flash_attention, which is off")
         return self
 
     @property

@@ -34,3 +34,15 @@ class EngineCounters:
     pinned_cells: int = 0
     snapshot_memory_bytes: int = 0
     snapshot_disk_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCounters:
+    """What is held now, and totals since the start. ``disk_bytes`` is the whole folder's."""
+
+    memory_bytes: int
+    disk_bytes: int
+    hits: int
+    misses: int
+    written: int
+    damaged: int

@@ -133,7 +133,10 @@ class LlamaEngine:
         if longest == 0:
             return [[] for _ in continuations]
         stream = Stream()
-        job = self._worker.submit(Scoring(prompt, continuations, self._backend), stream)
+        scoring = Scoring(
+            prompt, continuations, self._backend, at_once=self._settings.max_sequences
+        )
+        job = self._worker.submit(scoring, stream)
         try:
             scores = await stream.get()
         finally:

@@ -1,7 +1,7 @@
 """How much memory a model will take, and how much of the machine's is for models.
 
-Counted are the weights and the KV cells. Compute buffers, grammars and the process itself are not;
-the part of the memory that a derived budget leaves alone is for them.
+Counted are the weights, the KV cells and their snapshots. Compute buffers, grammars and the process
+itself are not; the part of the memory that a derived budget leaves alone is for them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from localassist.engine.machine import machine_memory_bytes
 MIB = 2**20
 _DERIVED_SHARE = 0.8
 _UNKNOWN_CONTEXT, _LEAST_CONTEXT = 4096, 2048
+_LEAST_SNAPSHOTS_BYTES = 512 * MIB
 _VALUE_BYTES: dict[CacheType, float] = {"f32": 4, "f16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
@@ -39,8 +40,19 @@ def memory_budget(settings: EngineSettings) -> MemoryBudget:
 def footprint_bytes(
     weights_bytes: int, metadata: Mapping[str, object], settings: EngineSettings, cells: int
 ) -> int:
-    """Memory of a model with this GGUF metadata and so many KV cells."""
-    return weights_bytes + cells * cell_bytes(metadata, settings)
+    """Memory of a model with this GGUF metadata and so many KV cells, and of its snapshots."""
+    kv_bytes = cells * cell_bytes(metadata, settings)
+    return weights_bytes + kv_bytes + snapshot_memory_bytes(settings, kv_bytes)
+
+
+def snapshot_memory_bytes(settings: EngineSettings, kv_bytes: int) -> int:
+    """What saved KV cells may take: what is set, or as much as the cells themselves, but at least
+    512 MiB and at most an eighth of the memory: the machine's, or a budget that is set."""
+    if settings.snapshot_memory_mb is not None:
+        return settings.snapshot_memory_mb * MIB
+    wanted = max(kv_bytes, _LEAST_SNAPSHOTS_BYTES)
+    total = _within_budget(settings, machine_memory_bytes())
+    return wanted if total is None else min(wanted, total // 8)
 
 
 def affordable_cells(
@@ -50,14 +62,23 @@ def affordable_cells(
     memory_bytes: int | None,
 ) -> int:
     """The KV cells of a model: those set, or what it was trained for, as far as half of
-    ``memory_bytes`` holds them. GPU memory is not known, so with layers there nothing is cut."""
+    ``memory_bytes``, or of a budget that is set, holds them. GPU memory is not known, so with
+    layers there nothing is cut."""
     if settings.context_tokens is not None:
         return settings.context_tokens
     wanted = trained_tokens or _UNKNOWN_CONTEXT
+    memory_bytes = _within_budget(settings, memory_bytes)
     if memory_bytes is None or settings.gpu_layers != 0:
         return wanted
     affordable = memory_bytes // 2 // max(cell_bytes(metadata, settings), 1) // 256 * 256
     return min(wanted, max(_LEAST_CONTEXT, affordable))
+
+
+def _within_budget(settings: EngineSettings, memory_bytes: int | None) -> int | None:
+    if settings.memory_budget_mb is None:
+        return memory_bytes
+    budget = settings.memory_budget_mb * MIB
+    return budget if memory_bytes is None else min(memory_bytes, budget)
 
 
 def cell_bytes(metadata: Mapping[str, object], settings: EngineSettings) -> int:

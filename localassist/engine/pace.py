@@ -1,58 +1,60 @@
 """How many rows of prompts a step may carry beside answers, judged by what steps have taken.
 
-Every row of a prompt makes all running answers wait. A step with prompt rows may take
-``LONGEST_GAP`` times as long as one with the answers alone; how many rows that is depends on
-machine, model and the length of the conversations, so it is measured all the time. Pure.
+Every row of a prompt makes all running answers wait for their next token. How long depends on
+machine, model and the length of the prompt, so it is measured all the time, and corrected. Pure.
 """
 
 from __future__ import annotations
 
-LONGEST_GAP = 3.0
-"""The goal is that 95 % of the gaps between tokens are below 4 times the quiet gap."""
 _FEWEST_ROWS = 2
-_WIDEST_STEP = 96  # wider ones are prompts alone and cost less per row than the mixed steps
-_FADING = 0.96
-_PRIOR_WEIGHT = 4.0  # in squared rows: how much variety of steps it takes to believe the line
+_FRESHNESS = 0.2  # weight of the newest reading among those of quiet steps
+_MOST_GROWTH, _MOST_CUT = 1.2, 0.5  # of the rows, from one step to the next
 
 
 class Pace:
-    """A line, seconds ≈ base + slope × rows, through recent steps by fading least squares.
+    """Keeps steps with prompts below ``longest_gap`` times the length of those with the same
+    answers alone, but lets a prompt have ``_FEWEST_ROWS`` in each.
 
-    As long as all steps are equally wide, the slope is taken to be the step's time over its rows
-    plus one: a pass has a price even without rows.
+    The steps with answers alone are remembered by the number of answers. A step with prompts that
+    was too long by some factor makes the next one carry fewer rows by that factor, and one that was
+    too short more; that settles wherever the costs of rows come from.
     """
 
-    def __init__(self) -> None:
-        self._weight = 0.0
-        self._rows = 0.0
-        self._seconds = 0.0
-        self._rows_squared = 0.0
-        self._product = 0.0
+    def __init__(self, longest_gap: float = 3.5) -> None:
+        self._longest_gap = longest_gap
+        self._quiet: dict[int, float] = {}  # answers → seconds of a step with nothing else
+        self._rows: float | None = None
 
-    def observe(self, rows: int, seconds: float) -> None:
-        """A step of ``rows`` rows took ``seconds``."""
-        if rows > _WIDEST_STEP:
+    def observe(self, answers: int, prompt_rows: int, seconds: float) -> None:
+        """A step of ``answers`` answers and so many rows of prompts took ``seconds``."""
+        if answers == 0 or seconds <= 0:
             return
-        self._weight = _FADING * self._weight + 1
-        self._rows = _FADING * self._rows + rows
-        self._seconds = _FADING * self._seconds + seconds
-        self._rows_squared = _FADING * self._rows_squared + rows * rows
-        self._product = _FADING * self._product + rows * seconds
+        if prompt_rows == 0:
+            known = self._quiet.get(answers, seconds)
+            self._quiet[answers] = known + _FRESHNESS * (min(seconds, 2 * known) - known)
+            return
+        limit = self._limit(answers)
+        if limit is None:
+            return
+        factor = max(_MOST_CUT, min(_MOST_GROWTH, limit / seconds))
+        if self._rows is None:
+            self._rows = float(prompt_rows)
+        if prompt_rows >= int(self._rows):
+            wanted = self._rows * factor
+        else:  # there were no more rows to read, which says little of what there is room for
+            wanted = max(self._rows, prompt_rows * factor) if factor > 1 else prompt_rows * factor
+        self._rows = max(float(_FEWEST_ROWS), wanted)
 
     def prompt_rows(self, answers: int) -> int:
         """Rows of prompts that may share a step with ``answers`` running answers."""
-        base_rows = self._base_in_rows()
-        return max(_FEWEST_ROWS, int((LONGEST_GAP - 1) * (answers + base_rows)))
+        if self._rows is None:
+            # A pass has a price even without rows, taken to be that of one row.
+            return max(_FEWEST_ROWS, int((self._longest_gap - 1) * (answers + 1)))
+        return max(_FEWEST_ROWS, int(self._rows))
 
-    def _base_in_rows(self) -> float:
-        """What an empty pass would cost, in rows."""
-        if self._weight == 0 or self._seconds <= 0:
-            return 1.0
-        rows, seconds = self._rows / self._weight, self._seconds / self._weight
-        prior = seconds / (rows + 1)
-        variance = max(0.0, self._rows_squared / self._weight - rows * rows)
-        covariance = self._product / self._weight - rows * seconds
-        slope = (covariance + _PRIOR_WEIGHT * prior) / (variance + _PRIOR_WEIGHT)
-        if slope <= 0:
-            return 1.0
-        return max(0.0, seconds / slope - rows)
+    def _limit(self, answers: int) -> float | None:
+        """Seconds that a step with this many answers may take; None before any was quiet."""
+        if not self._quiet:
+            return None
+        nearest = min(self._quiet, key=lambda known: abs(known - answers))
+        return self._longest_gap * self._quiet[nearest] * (answers + 1) / (nearest + 1)

@@ -167,9 +167,14 @@ class EnginePool:
             self._release(resident)
 
     async def has_room(self, model_id: str) -> bool:
-        """Whether a lease could begin at once, or with a load that closes and awaits nothing. Asked
-        before work that nobody waits for. Raises what ``estimate`` raises."""
-        if model_id in self._residents or not self._residents:
+        """Whether a lease could begin at once, or with a load that closes and awaits nothing, and
+        that outlasts the lease. Asked before work that nobody waits for. Raises what ``estimate``
+        raises."""
+        if model_id in self._residents:
+            return True
+        if self._keep_alive_seconds == 0:
+            return False
+        if not self._residents:
             return True
         size_bytes = await asyncio.to_thread(self._estimate, model_id)
         return not self._queue and self._missing_bytes(size_bytes) <= 0
@@ -329,9 +334,9 @@ class EnginePool:
         limit = self.budget.size_bytes
         if limit is not None and size_bytes > limit and not self.budget.is_derived:
             raise ModelLoadFailed(
-                f"{model_id} needs about {-(-size_bytes // MIB)} MiB for its weights and KV cells; "
-                f"engine.memory_budget_mb allows {limit // MIB}. Raise it, or lower "
-                "engine.context_tokens."
+                f"{model_id} needs about {-(-size_bytes // MIB)} MiB for its weights, KV cells and "
+                f"snapshots; engine.memory_budget_mb allows {limit // MIB}. Raise it, or lower "
+                "engine.context_tokens or engine.snapshot_memory_mb."
             )
 
     # --- loading and closing ----------------------------------------------------------------------
@@ -349,7 +354,8 @@ class EnginePool:
         model_id = resident.model_id
         totals = self._total(model_id)
         started = clock.monotonic()
-        _log.info("Loading %s, about %d MiB.", model_id, resident.size_bytes // MIB)
+        size = f", about {resident.size_bytes // MIB} MiB" if resident.size_bytes else ""
+        _log.info("Loading %s%s.", model_id, size)
         report = _ProgressReport(resident, lambda: self._is_closed)
         try:
             resident.engine = await asyncio.to_thread(self._load_engine, model_id, report)

@@ -9,29 +9,35 @@ chunk while its prompt is prefilled and once more when it leaves.
   locked too, and whatever is above one with cells has cells.
 - When cells or slots run short the least recently used unlocked segment without resident children
   goes first. It is saved before, unless it is or is too short to be worth it.
-- A segment is split where texts diverge; the snapshot of the whole is given up then.
+- A segment is split where texts diverge; the snapshot of the whole is given up then. Segments that
+  nothing branches off between are joined when a text has many.
 
 Knows no model and no requests, and never waits.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass
 from typing import Protocol
 
 from localassist.engine.kv_cache import KvCache
-from localassist.engine.radix_tree import Node, RadixTree, common_prefix
+from localassist.engine.radix_tree import Match, Node, RadixTree, common_prefix, shortest_pair
 from localassist.engine.sequence import Sequence
 from localassist.engine.snapshots import PENDING, Entry, Pending
+
+_log = logging.getLogger(__name__)
 
 # Shorter texts are computed again sooner than they are saved and loaded.
 _WORTH_SAVING = 32
 # Loading a token's cells costs about a hundredth of computing them, and room. Of a segment of which
 # less than this part is wanted, nothing is loaded.
 _WORTH_LOADING = 1 / 8
+# Segments of one text, if it can be helped: with the default settings as many as there are slots
+# for when all running sequences go different ways.
+_MOST_SEGMENTS = 6
 # Tokens the tree may know. Snapshots of more than these have outgrown any sensible budget.
 _MOST_TOKENS = 1 << 20
 
@@ -48,14 +54,6 @@ class SnapshotStore(Protocol):
     def entries(self) -> Iterable[Entry]: ...
 
     def touch(self, keys: Iterable[bytes]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The first ``length`` tokens are known; they end at ``node`` or inside it."""
-
-    node: Node
-    length: int
 
 
 class PrefixCache:
@@ -150,6 +148,8 @@ class PrefixCache:
         """
         if not self.can_share or sequence.is_disposable:
             return
+        if is_last:
+            self._shorten(sequence)
         while sequence.published < sequence.computed and self._publish_some(sequence, is_last):
             pass
 
@@ -199,7 +199,7 @@ class PrefixCache:
 
     def save_some(self) -> bool:
         """Save one segment that is not stored yet, the most recently used first but none before
-        what is above it; False: there is none left."""
+        what is above it; False: there is none left, or no memory for it."""
         unsaved = [
             node
             for node in self._resident
@@ -208,8 +208,7 @@ class PrefixCache:
         if not unsaved:
             return False
         latest = max(unsaved, key=lambda node: node.last_used)
-        self._save(next(node for node in latest.path() if node.key is None))
-        return True
+        return self._save(next(node for node in latest.path() if node.key is None))
 
     # Publishing.
 
@@ -265,6 +264,24 @@ class PrefixCache:
             if half is not None:
                 self._unlock(half)
         return head is not None
+
+    def _shorten(self, sequence: Sequence) -> None:
+        """Join segments of a path that has many. Their snapshots, which are of parts, are given up.
+
+        Each turn of a conversation adds a segment to what is stored of it, but slots are few, and a
+        path can only be used as far as there is one for each.
+        """
+        assert sequence.path is not None, "the sequence does not run"
+        path = sequence.path.path()
+        while len(path) > _MOST_SEGMENTS and (pair := shortest_pair(path)) is not None:
+            upper, lower = pair
+            self._forget(upper)
+            self._forget(lower)
+            self._kv.hand_over(upper.resident_slot, lower.resident_slot, upper.start, upper.end)
+            self._kv.release(upper.resident_slot)
+            del self._resident[upper]
+            self._tree.join(upper, lower)
+            path.remove(upper)
 
     # Cells, slots and locks.
 
@@ -342,11 +359,17 @@ class PrefixCache:
             return False
         return node.end >= _WORTH_SAVING or bool(node.children)
 
-    def _save(self, node: Node) -> None:
+    def _save(self, node: Node) -> bool:
+        """Store the cells of a resident segment; False: there is no memory for a copy."""
         assert self._store is not None
-        data = self._kv.save(node.resident_slot)
-        node.key = self._store.put(self._tree.prefix(node), node.tokens, data)
+        try:
+            data = self._kv.save(node.resident_slot)
+            node.key = self._store.put(self._tree.prefix(node), node.tokens, data)
+        except MemoryError:
+            _log.warning("there is no memory to save %d tokens of a conversation", len(node))
+            return False
         self.saved += 1
+        return True
 
     def _fetch(self, node: Node) -> memoryview | Pending | None:
         assert self._store is not None and node.key is not None

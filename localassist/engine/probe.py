@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -23,14 +24,19 @@ from localassist.engine.passes import CHUNK, SINGLE, Pass, measure
 
 _log = logging.getLogger(__name__)
 _OVERTIME = 2.0
+# An exception of Python's, such as a missing adapter, and the signals by which people and systems
+# end processes: Ctrl-C in a terminal reaches a child as well.
+_NO_CRASH = {1, *(-getattr(signal, name, 0) for name in ("SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"))}
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """``survived``: the model could be computed with. ``passes`` may be empty all the same."""
+    """``survived``: the model could be computed with. ``passes`` may be empty all the same.
+    ``is_certain`` False: the child was stopped or refused its task, which says nothing."""
 
     survived: bool
     passes: tuple[Pass, ...] = ()
+    is_certain: bool = True
 
 
 def ask_child(
@@ -49,10 +55,14 @@ def ask_child(
     survived = any(line.get("survived") for line in outcome.lines)
     if not survived and outcome.exit_code is None:
         _log.warning("the probe of %s took over %s s", path.name, timeout_seconds)
+    is_certain = outcome.exit_code not in _NO_CRASH
     if outcome.exit_code not in (0, None):
         survived = False
-        _log.warning("the probe of %s ended with exit code %s", path.name, outcome.exit_code)
-    return Findings(survived, _passes(outcome.lines) if survived else ())
+        level = (
+            logging.WARNING if is_certain else logging.INFO
+        )  # what else failed is told elsewhere
+        _log.log(level, "the probe of %s ended with exit code %s", path.name, outcome.exit_code)
+    return Findings(survived, _passes(outcome.lines) if survived else (), is_certain)
 
 
 def _passes(lines: tuple[Line, ...]) -> tuple[Pass, ...]:

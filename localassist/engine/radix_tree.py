@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 _BLOCK = 256
 
@@ -77,6 +78,25 @@ class Node:
         return nodes
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The first ``length`` tokens are known; they end at ``node`` or inside it."""
+
+    node: Node
+    length: int
+
+
+def shortest_pair(path: list[Node]) -> tuple[Node, Node] | None:
+    """The neighbours on a path that are the fewest tokens together, of those between which nothing
+    branches off and nobody ends; None: there are none."""
+    pairs = [
+        (upper, lower)
+        for upper, lower in pairwise(path)
+        if len(upper.children) == 1 and upper.users == lower.users
+    ]
+    return min(pairs, key=lambda pair: len(pair[0]) + len(pair[1]), default=None)
+
+
 class RadixTree:
     """Nodes below ``root``. ``tokens`` is the sum of their lengths."""
 
@@ -117,6 +137,15 @@ class RadixTree:
         node.parent = head
         head.children[node.tokens[0]] = node
         return head
+
+    def join(self, upper: Node, lower: Node) -> None:
+        """Undo a split: the only child takes the tokens and the place of the node above."""
+        assert upper.parent is not None and [*upper.children.values()] == [lower], (
+            "no place to join"
+        )
+        upper.parent.children[upper.tokens[0]] = lower
+        lower.tokens = upper.tokens + lower.tokens
+        lower.start, lower.parent = upper.start, upper.parent
 
     def prune(self, node: Node) -> None:
         """Remove the node if it is hollow and leads nowhere, then its parent likewise, and so on.

@@ -61,13 +61,18 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: what to compute."""
+    """One step: what to compute, for how many answers besides prompts and guesses."""
 
     chunks: list[Chunk]
+    answers: int = 0
 
     @property
     def rows(self) -> int:
         return sum(chunk.rows for chunk in self.chunks)
+
+    @property
+    def drafted(self) -> int:
+        return sum(chunk.drafted for chunk in self.chunks)
 
 
 @dataclass(slots=True)
@@ -94,6 +99,8 @@ class _Admission(Enum):
     ADMITTED = auto()
     HELD = auto()
     """The next one may be admitted before it."""
+    LATE = auto()
+    """So it may, but what this one waits for is on its way from the disk into memory."""
     BLOCKED = auto()
     """Nobody may: it needs the room."""
 
@@ -162,8 +169,9 @@ class Scheduler:
             if count > 0:
                 chunks.append(Chunk(sequence, sequence.computed, count))
                 spare -= max(0, sequence.logits_rows(count) - 1)
+        answers = sum(chunk.count == chunk.sequence.pending == 1 for chunk in chunks)
         self._add_drafts(chunks, spare)
-        return Plan(chunks)
+        return Plan(chunks, answers)
 
     def complete(self, plan: Plan) -> None:
         """The chunks of ``plan`` have been computed. What belongs to a prompt is published."""
@@ -213,14 +221,18 @@ class Scheduler:
 
     def _admit_waiting(self) -> None:
         """Admit whom there is place for, and have idle cells make way for them."""
-        index = 0
+        index = late = 0
         before = len(self._running)
         while index < len(self._waiting) and len(self._running) < self._max_sequences:
             sequence = self._waiting[index]
             admission = self._admit(sequence)
             if admission is _Admission.BLOCKED:
                 break
-            if admission is _Admission.HELD:
+            if admission is _Admission.LATE:
+                late += 1
+                if late > self._max_sequences:  # no more are read than can soon be admitted
+                    break
+            if admission is not _Admission.ADMITTED:
                 index += 1
                 continue
             del self._waiting[index]
@@ -248,7 +260,7 @@ class Scheduler:
         late = self.cache.claim(sequence, match, can_wait=can_wait)
         if late:
             self._note_late(sequence, late)
-            return _Admission.HELD
+            return _Admission.LATE
         sequence.prefill_end = len(sequence.tokens)
         if sequence.cached_tokens is None:
             sequence.cached_tokens = sequence.computed
@@ -356,15 +368,14 @@ class Scheduler:
 
 def _deal(rows: int, wanted: dict[Sequence, int], turn: int) -> dict[Sequence, int]:
     """Rows for each, evenly but to nobody more than wanted; odd ones go round with the turns."""
-    queue = list(wanted)
-    start = turn % len(queue) if queue else 0
-    queue = queue[start:] + queue[:start]
-    # Shortest first, so that what a short prompt leaves over goes to the longer ones; the sort is
-    # stable, so equals keep their rotating order.
-    queue.sort(key=lambda sequence: wanted[sequence], reverse=True)
-    shares = {}
-    while queue:
-        sequence = queue.pop()
-        shares[sequence] = min(-(-rows // (len(queue) + 1)), wanted[sequence])
-        rows -= shares[sequence]
+    shares = dict.fromkeys(wanted, 0)
+    start = turn % len(wanted) if wanted else 0
+    queue = [*shares][start:] + [*shares][:start]
+    while rows > 0 and queue:
+        each = max(1, rows // len(queue))
+        for sequence in queue[:rows]:
+            share = min(each, wanted[sequence] - shares[sequence])
+            shares[sequence] += share
+            rows -= share
+        queue = [sequence for sequence in queue if shares[sequence] < wanted[sequence]]
     return shares

@@ -124,6 +124,9 @@ class ScriptedBackend:
                 tokens = [cells[before].token for before in range(position + 1)]
                 self._logits[row] = self._compute_logits(tokens)
 
+    def set_threads(self, threads: int) -> None:
+        """Makes no difference here."""
+
     def logits(self, row: int) -> Logits:
         return self._logits[row]
 

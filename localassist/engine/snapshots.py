@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from localassist.engine.counters import SnapshotCounters
 from localassist.engine.snapshot_file import (
     Entry,
     SnapshotDamaged,
@@ -55,18 +56,6 @@ class Pending(enum.Enum):
 
 
 PENDING: Final = Pending.PENDING
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotCounters:
-    """What is held now, and totals since the start. ``disk_bytes`` is the whole folder's."""
-
-    memory_bytes: int
-    disk_bytes: int
-    hits: int
-    misses: int
-    written: int
-    damaged: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,17 +253,18 @@ class SnapshotStore:
                     self._queue_write(key, item)
 
     def _queue_write(self, key: SnapshotKey, item: _Item) -> None:
-        """Have it written, if the disk keeps up; what is queued is still in memory."""
+        """Have it written, if the disk keeps up; what is queued is still in memory. What leaves
+        memory for good goes before what is only to survive the process."""
         if key in self._writes or self._is_being_written(key):
             return
         size = file_size(len(item.tokens), item.data.nbytes)
-        waiting = sum(other.data.nbytes for other in self._writes.values())
-        is_full = self._writes and (
-            len(self._writes) >= _QUEUED_WRITES or waiting + size > _QUEUED_BYTES
-        )
+        writes = self._writes
+        if key not in self._memory and _is_full(writes, size):
+            writes = OrderedDict(write for write in writes.items() if write[0] not in self._memory)
         is_paused = time.monotonic() < self._paused_until
-        if not (is_full or is_paused or self._is_closed or size > self._disk_budget):
-            self._writes[key] = item
+        if not (_is_full(writes, size) or is_paused or self._is_closed or size > self._disk_budget):
+            writes[key] = item
+            self._writes = writes
             self._change.notify_all()
 
     def _queue_all_writes(self) -> None:
@@ -361,7 +351,7 @@ class SnapshotStore:
             size = write_snapshot(
                 self._folder, self._fingerprint, item.start, item.tokens, item.data
             )
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._warn("write", "snapshots cannot be written to %s: %s", self._folder, error)
         with self._change:
             self._writing = None
@@ -429,7 +419,7 @@ class SnapshotStore:
 
     def _look_around(self) -> None:
         """Find what earlier processes have left, within the budget."""
-        if self._root is None or not self._root.is_dir():
+        if self._root is None or not os.path.isdir(self._root):  # never raises, unlike Path.is_dir
             return
         self._trim_disk()
         try:
@@ -439,7 +429,7 @@ class SnapshotStore:
             return
         for file in files:
             key = key_in_name(file.path) if file.path.parent == self._folder else None
-            if key is not None:
+            if key is not None and self._disk_budget > 0:  # otherwise nothing is read either
                 self._disk[key] = file.size
 
     def _warn(self, subject: str, message: str, *arguments: object) -> None:
@@ -447,3 +437,9 @@ class SnapshotStore:
         if subject not in self._warned:
             self._warned.add(subject)
             _log.warning(message, *arguments)
+
+
+def _is_full(writes: OrderedDict[SnapshotKey, _Item], size: int) -> bool:
+    """Whether a queue has no room for ``size`` more bytes; an empty one has for any number."""
+    waiting = sum(item.data.nbytes for item in writes.values())
+    return bool(writes) and (len(writes) >= _QUEUED_WRITES or waiting + size > _QUEUED_BYTES)

@@ -2,8 +2,8 @@
 and micro-batch. Measured when a model is first loaded on a machine, then remembered.
 
 Readings of a busy machine count for this load only; the next one adds its own to them, up to
-``_MAX_TRIES`` times. Whatever goes wrong leads to the safe values: no repacked weights, a thread
-per core, whole passes.
+``_MAX_TRIES`` times. A child that was stopped tells nothing, and the next load asks again.
+Whatever goes wrong leads to the safe values: no repacked weights, a thread per core, whole passes.
 """
 
 from __future__ import annotations
@@ -85,16 +85,18 @@ def tuned(settings: EngineSettings, path: Path, folder: Path) -> EngineSettings:
     elif survives is None:
         findings = ask_child(path, settings, use_extra_buffers=True, measuring_seconds=seconds)
         use_extra_buffers = findings.survived
-        memory.remember_survival(use_extra_buffers)
+        if findings.is_certain:
+            memory.remember_survival(use_extra_buffers)
     else:
         use_extra_buffers = survives
     if not record.is_final:
-        if findings is None or not findings.survived:
+        if findings is None or (findings.is_certain and not findings.survived):
             findings = ask_child(
                 path, settings, use_extra_buffers=use_extra_buffers, measuring_seconds=seconds
             )
-        record = record.add(findings.passes)
-        memory.remember(record)
+        if findings.is_certain:
+            record = record.add(findings.passes)
+            memory.remember(record)
     found = decide(record.passes, settings.batch_tokens)
     _log.info("%s: %s", path.name, _summary(found))
     return _filled(settings, found, use_extra_buffers=use_extra_buffers)

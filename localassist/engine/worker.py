@@ -19,11 +19,13 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 
-from localassist.engine.backend import Backend, BackendError
+from localassist.engine.backend import Backend, BackendError, Batch
 from localassist.engine.batch import Output, build_batch
 from localassist.engine.config import EngineSettings
 from localassist.engine.counters import EngineCounters
+from localassist.engine.crew import Crew
 from localassist.engine.delivery import Outbox, Stream
+from localassist.engine.footprint import MIB, snapshot_memory_bytes
 from localassist.engine.generation import Progress, Task
 from localassist.engine.kv_cache import KvCache
 from localassist.engine.pace import Pace
@@ -43,7 +45,6 @@ _QUIET_SECONDS = 0.5
 _SNAPSHOT_SECONDS = 1.0
 _LAST_SAVES_SECONDS = 10.0
 _DRAFT_ROWS = 32
-_MB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +93,9 @@ class Worker:
         self._is_stalled = False  # all that is left to do waits for snapshots
         self._has_unsaved = False
         self._totals = EngineCounters()
-        self._pace = Pace()
+        self._pace = Pace(settings.longest_gap)
+        self._crew = _crew_for(settings)
+        self._threads: int | None = None  # as last set
         self._inbox: queue.SimpleQueue[Job | _Abort | _Wake | None] = queue.SimpleQueue()
         self._gate = threading.Lock()  # orders submissions against the end of the worker
         self._end: Callable[[], LocalAssistError] | None = None
@@ -159,9 +162,7 @@ class Worker:
 
     def _main(self, open_backend: Callable[[], Backend], opened: Future[None]) -> None:
         try:
-            self.backend = open_backend()
-            self._store = self._open_store()
-            self.scheduler = self._create_scheduler()
+            self._open(open_backend)
         except BaseException as error:
             opened.set_exception(error)
             return
@@ -170,22 +171,37 @@ class Worker:
         if self._store is not None:
             self._store.close()
 
+    def _open(self, open_backend: Callable[[], Backend]) -> None:
+        """All or nothing: the memory of a model that cannot be used is given back."""
+        self.backend = open_backend()
+        try:
+            self._store = self._open_store()
+            self.scheduler = self._create_scheduler()
+        except BaseException:
+            if self._store is not None:
+                self._store.close()
+            self.backend.close()
+            raise
+
     def _open_store(self) -> SnapshotStore | None:
-        settings = self._settings
-        if not self.backend.limits.can_truncate:
+        settings, limits = self._settings, self.backend.limits
+        if not limits.can_truncate:
             return None
-        return SnapshotStore(
+        memory_bytes = snapshot_memory_bytes(settings, limits.cells * limits.cell_bytes)
+        disk_bytes = settings.snapshot_disk_mb * MIB if self._snapshot_folder is not None else 0
+        store = SnapshotStore(
             self._snapshot_folder,
             self.backend.fingerprint,
-            memory_bytes=settings.snapshot_memory_mb * _MB,
-            disk_bytes=settings.snapshot_disk_mb * _MB,
+            memory_bytes=memory_bytes,
+            disk_bytes=disk_bytes,
             on_ready=lambda: self._inbox.put(_Wake()),
         )
+        return store if memory_bytes + disk_bytes > 0 else None  # nothing that is put there stays
 
     def _create_scheduler(self) -> Scheduler:
         limits, settings = self.backend.limits, self._settings
         idle_cells = settings.idle_cells
-        if idle_cells is None and settings.gpu_layers == 0:
+        if idle_cells is None and settings.gpu_layers == 0 and self._store is not None:
             idle_cells = 0
         kv = KvCache(self.backend, cells=limits.cells, slots=limits.sequence_ids)
         cache = PrefixCache(kv, self._store, can_share=limits.can_truncate, idle_cells=idle_cells)
@@ -262,9 +278,9 @@ class Worker:
             self._is_stalled = True
             return
         batch, outputs = build_batch(plan.chunks)
-        started = perf_counter()
-        self.backend.forward(batch)
-        self._pace.observe(len(batch), perf_counter() - started)
+        seconds = self._compute(batch)
+        if plan.drafted == 0:
+            self._pace.observe(plan.answers, plan.rows - plan.answers, seconds)
         self.scheduler.complete(plan)
         wanted: dict[Sequence, list[Output]] = {}
         for output in outputs:
@@ -275,13 +291,27 @@ class Worker:
         self._has_unsaved = True
         self._count(plan, len(batch), len(outputs))
 
+    def _compute(self, batch: Batch) -> float:
+        """Run a pass; returns the seconds it took."""
+        if self._crew is not None:
+            threads = self._crew.threads(len(batch))
+            if threads != self._threads:
+                self._threads = threads
+                self.backend.set_threads(threads)
+        started = perf_counter()
+        self.backend.forward(batch)
+        ended = perf_counter()
+        if self._crew is not None:
+            self._crew.observe(len(batch), ended - started, ended)
+        return ended - started
+
     def _count(self, plan: Plan, rows: int, wanted_rows: int) -> None:
         totals = self._totals
         totals.steps += 1
         totals.rows += rows
         totals.widest_step = max(totals.widest_step, len(plan.chunks))
         totals.prefilled_tokens += rows - wanted_rows
-        totals.drafted_tokens += sum(chunk.drafted for chunk in plan.chunks)
+        totals.drafted_tokens += plan.drafted
 
     def _start(self, job: Job) -> None:
         self._jobs[job] = None
@@ -365,3 +395,12 @@ class Worker:
         self._jobs.clear()
         self._owners.clear()
         self._outbox.flush()
+
+
+def _crew_for(settings: EngineSettings) -> Crew | None:
+    """None where the number of threads is not to change, or hardly matters."""
+    if not settings.adapt_threads or settings.gpu_layers != 0:
+        return None
+    if settings.threads is None or settings.batch_threads is None:
+        return None
+    return Crew(settings.threads, settings.batch_threads)

@@ -7,6 +7,7 @@ the weights are there (``weights``), or how a model is run.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +36,7 @@ Kind = Literal["chat", "embedding"]
 ToolMode = Literal["native", "guided", "none"]
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
+_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?\Z")
 
 
 class PackageSource(BaseModel):
@@ -83,10 +85,17 @@ class ServerSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    server: str = Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")
+    server: str
     model: str | None = None
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     silence_seconds: float = Field(default=300.0, gt=0)
+
+    @field_validator("server")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not _ADDRESS.match(value):
+            raise ValueError(f"`{value}` must be an address such as http://127.0.0.1:8080")
+        return value
 
     @property
     def url(self) -> str:
@@ -173,7 +182,8 @@ def read_manifest(path: Path) -> ModelManifest:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {field}: {first['msg']}.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {field}: {said}.") from error
     if path.stem != manifest.id:
         raise ConfigError(f"{path}: id: is `{manifest.id}`; the file must be {manifest.id}.toml.")
     return manifest

@@ -28,12 +28,18 @@ _CHUNK_BYTES = 2**20
 
 
 def find_weights(manifest: ModelManifest) -> Path:
-    """Where the weights file should be; ModelFileRejected when its package is not installed, or
-    when a server has the model."""
+    """Where the weights file is; ModelFileRejected when its package is not installed, the user's
+    file is not there any more, or a server has the model."""
     source = manifest.source
     if isinstance(source, ServerSource):
         raise ModelFileRejected(f"`{manifest.id}` is on a server and has no weights here.")
     if isinstance(source, FileSource):
+        if not source.path.exists():
+            raise ModelFileRejected(
+                f"The weights of `{manifest.id}`, {source.path.name}, are not where "
+                f"models/{manifest.id}.toml in the data folder says. Put the file back, or forget "
+                f"the model (localassist models remove {manifest.id}) and add it anew."
+            )
         return source.path
     spec = importlib.util.find_spec(source.module)
     if spec is None or not spec.submodule_search_locations:
@@ -79,10 +85,17 @@ def copy_file(path: Path, target: Path, progress: Progress | None = None) -> str
     return digest.hexdigest()
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder of the data folder, and what is missing above it, for its owner only."""
+    for part in [*reversed(folder.parents), folder]:
+        if not part.exists():
+            part.mkdir(mode=0o700, exist_ok=True)
+
+
 def move_file(path: Path, target: Path) -> None:
     """Give a file of the data folder another place in it, in one step."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         os.replace(path, target)
     except OSError as error:
         raise StorageUnavailable(f"{target} cannot be written: {error.strerror}.") from error
@@ -173,7 +186,7 @@ def _chunks(path: Path, progress: Progress | None) -> Iterator[bytes]:
 def _replacing(target: Path) -> Iterator[IO[bytes]]:
     """A new file beside ``target`` that takes its name once it is complete and on disk."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
             try:
                 yield file

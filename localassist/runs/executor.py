@@ -190,8 +190,9 @@ class Executor:
 
         def transaction(session: Session) -> tuple[T, str, list[RunEvent], _Claimed | None]:
             result, run_id, events = change(session)
-            # Oldest first: a run that has waited longer gets the worker.
-            if runs.has_claimable(session, now, [*ours, run_id]):
+            # Oldest first: a run that has waited longer gets the worker. A run that is answered
+            # before its worker here has quite left is claimed when that has gone.
+            if run_id in ours or runs.has_claimable(session, now, [*ours, run_id]):
                 return result, run_id, events, None
             until = now + self._settings.lease_seconds
             row = runs.take(session, run_id, self._owner, until=until)

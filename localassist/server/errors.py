@@ -23,6 +23,8 @@ from localassist.errors import (
     LocalAssistError,
     MethodNotAllowed,
     ModelError,
+    ModelFileRejected,
+    ModelLoadFailed,
     RateLimited,
     RequestError,
     ResourceNotFound,
@@ -63,18 +65,21 @@ def error_response(exc: Exception, scope: Scope) -> Response:
 
 
 def log_if_ours(exc: Exception, scope: Scope) -> None:
-    """Write the traceback of a server's fault, with what is needed to find the request again."""
+    """Write down a server's fault, with what is needed to find the request again: its traceback,
+    or only its message where that says what the operator has to do."""
     if isinstance(exc, RequestError | CapacityError):
         return
     if isinstance(exc, ModelError) and exc.status < 500:
         return
     request_id = request_id_of(scope)
+    is_explained = isinstance(exc, ModelFileRejected | ModelLoadFailed)
     log.error(
-        "%s %s failed (%s)",
+        "%s %s failed (%s)%s",
         scope["method"],
         scope["path"],
         request_id,
-        exc_info=exc,
+        f": {exc}" if is_explained else "",
+        exc_info=None if is_explained else exc,
         extra={"request_id": request_id},
     )
 

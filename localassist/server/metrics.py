@@ -158,7 +158,7 @@ def model_metrics(models: Sequence[LoadedModel]) -> Iterator[Metric]:
         ((model.model_id, model.progress) for model in models),
     )
     yield _per_model(
-        _gauge("model_memory_bytes", "Its weights and KV cells, by estimate.", "model"),
+        _gauge("model_memory_bytes", "Its weights, KV cells and snapshots, by estimate.", "model"),
         ((model.model_id, model.size_bytes) for model in models),
     )
     yield _per_model(

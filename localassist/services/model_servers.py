@@ -60,10 +60,12 @@ def add_server(
         source = ServerSource(server=url, model=model, api_key_env=api_key_env)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {said}.") from error
+    wanted = None if tool_mode is None else _known_tool_mode(tool_mode)
     engine = connect(_address(source), model_id or "model", value_problem)
     try:
-        mode = _best_tool_mode(engine) if tool_mode is None else _known_tool_mode(tool_mode)
+        mode = wanted or _best_tool_mode(engine)
         _check_tool_mode(mode, engine)
     finally:
         engine.disconnect()

@@ -117,15 +117,14 @@ class Models:
             yield self._assemble(manifest, engine)
 
     def prepare_default(self) -> None:
-        """Begin to load the model that stands in for hosted ones."""
-        self.prepare(self._catalog.default("chat").id)
+        """Begin to load the model that stands in for hosted ones. What fails is a warning in the
+        log, for nobody waits for it yet."""
+        self._begin(self._catalog.default("chat").id, False, logging.WARNING)
 
     def prepare(self, name: str, *, calls_functions: bool = False) -> None:
         """Begin to load what a run on this model will need, unless another model would have to go
         for it. The run itself reports what fails."""
-        task = asyncio.create_task(self._prepare(name, calls_functions))
-        self._preparing.add(task)
-        task.add_done_callback(self._preparing.discard)
+        self._begin(name, calls_functions, logging.INFO)
 
     async def close(self) -> None:
         """Let go of what is still being prepared."""
@@ -138,7 +137,12 @@ class Models:
         manifest = await asyncio.to_thread(self._catalog.resolve, name, "embedding")
         return await self._load_embedder(manifest)
 
-    async def _prepare(self, name: str, calls_functions: bool) -> None:
+    def _begin(self, name: str, calls_functions: bool, log_level: int) -> None:
+        task = asyncio.create_task(self._prepare(name, calls_functions, log_level))
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
+
+    async def _prepare(self, name: str, calls_functions: bool, log_level: int) -> None:
         try:
             manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
             if not await self._has_room(manifest):
@@ -147,7 +151,7 @@ class Models:
                 if calls_functions and model.guided is not None:
                     await self._similarity(["ready"])
         except LocalAssistError as error:
-            _log.info("%s cannot be prepared: %s", name, error.message)
+            _log.log(log_level, "%s cannot be prepared: %s", name, error.message)
 
     async def _similarity(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         manifest = await asyncio.to_thread(self._catalog.default, "embedding")

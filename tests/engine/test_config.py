@@ -25,6 +25,7 @@ def test_defaults_are_valid() -> None:
         {"max_sequences": 200, "cached_segments": 100},
         {"threads": 0},
         {"cache_type_k": "q3"},
+        {"cache_type_v": "q8_0", "flash_attention": "off"},
         {"n_ctx": 512},
     ],
 )

@@ -245,6 +245,29 @@ async def test_scores_share_the_prompt_and_equal_teacher_forcing(make_engine: Ma
     assert finished.usage.cached_tokens == len(prompt) - 1
 
 
+async def test_an_answer_does_not_wait_for_all_of_many_scores(make_engine: MakeEngine) -> None:
+    is_scoring, are_submitted = threading.Event(), threading.Event()
+    readers = []
+
+    def record(tokens: Sequence[int]) -> int:
+        is_scoring.set()
+        are_submitted.wait(20)
+        readers.append(chr(tokens[0]))
+        return endless(tokens)
+
+    engine = make_engine(ScriptedBackend(record), max_sequences=2)
+    continuations = [list(b"%03d of many" % i) for i in range(100)]
+    answer = Generate(b"q", SamplingParams(temperature=0, max_tokens=2))
+    scores = asyncio.create_task(engine.score(list(b"a prompt"), continuations))
+    await asyncio.to_thread(is_scoring.wait, 20)
+    answering = asyncio.create_task(collect(engine, answer))
+    await asyncio.sleep(0)  # it has run up to its first item
+    are_submitted.set()
+    assert len((await answering)[0]) == 2 and len(await scores) == 100
+    assert readers.count("a") == 1 + 100 * 10
+    assert readers[:60].count("q") == 2
+
+
 async def test_scores_survive_preemption(make_engine: MakeEngine) -> None:
     """A preempted sequence is computed again; its earlier rows must not be counted twice."""
     backend = ScriptedBackend(endless, cells=64, context_length=64, batch_rows=8, logits_rows=8)
@@ -462,3 +485,50 @@ def test_a_backend_that_does_not_open_leaves_no_thread() -> None:
     with pytest.raises(ModelLoadFailed, match="no such model"):
         LlamaEngine(fail, "unopened", EngineSettings())
     assert "engine-unopened" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_backend_that_cannot_be_used_is_closed() -> None:
+    backend = ScriptedBackend(logits_rows=4)
+    with pytest.raises(AssertionError, match="every decode row"):
+        LlamaEngine(lambda: backend, "unusable", EngineSettings(max_sequences=8))
+    assert backend.is_closed
+    assert "engine-unusable" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_idle_cells_that_there_is_no_memory_to_save_end_nothing() -> None:
+    class Short(ScriptedBackend):
+        def save_cells(self, slot: int) -> memoryview:
+            raise MemoryError
+
+    settings = EngineSettings(max_sequences=1, cached_segments=4)
+    engine = LlamaEngine(lambda: Short(endless), "short", settings)
+    sampling = SamplingParams(temperature=0, max_tokens=3)
+    for prompt in (b"a" * 40, b"b" * 40, b"a" * 40):  # each makes way for the next
+        text, _, _ = await collect(engine, Generate(prompt, sampling))
+        assert text == alone(prompt, 3, endless)
+    assert not engine.is_broken
+    await engine.close()
+    assert not engine.is_broken
+
+
+@pytest.mark.parametrize("keeps_snapshots", [True, False])
+async def test_idle_conversations_stay_warm_with_snapshots_or_without(
+    keeps_snapshots: bool,
+) -> None:
+    """Cells that cannot come back are not given up for the next conversation."""
+    megabytes = 1 if keeps_snapshots else 0
+    settings = EngineSettings(
+        max_sequences=2,
+        cached_segments=4,
+        snapshot_memory_mb=megabytes,
+        snapshot_disk_mb=megabytes,
+    )
+    engine = LlamaEngine(lambda: ScriptedBackend(sequence_ids=6), "warm", settings)
+    sampling = SamplingParams(temperature=0, max_tokens=1)
+    for _ in range(2):
+        for prompt in (b"a" * 40, b"b" * 40):
+            _, _, last = await collect(engine, Generate(prompt, sampling))
+    assert last.usage.cached_tokens == 39
+    assert (engine.counters.restored_tokens > 0) is keeps_snapshots
+    assert (engine.counters.evictions > 0) is keeps_snapshots
+    await engine.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localassist.engine import EngineSettings, machine
+from localassist.engine import EngineSettings, footprint, machine
 from localassist.engine.footprint import (
     MIB,
     MemoryBudget,
@@ -16,6 +16,7 @@ from localassist.engine.footprint import (
     cell_bytes,
     footprint_bytes,
     memory_budget,
+    snapshot_memory_bytes,
 )
 from localassist.engine.llama import LlamaBackend
 from localassist.engine.machine import free_memory_bytes, machine_memory_bytes
@@ -33,7 +34,18 @@ SETTINGS = EngineSettings()
 
 def test_cells_hold_keys_and_values_of_every_layer() -> None:
     assert cell_bytes(SMALL, SETTINGS) == 30 * 3 * 64 * (2 + 2)
-    assert footprint_bytes(1000, SMALL, SETTINGS, 10) == 1000 + 10 * 23_040
+    settings = SETTINGS.model_copy(update={"snapshot_memory_mb": 3})
+    assert footprint_bytes(1000, SMALL, settings, 10) == 1000 + 10 * 23_040 + 3 * MIB
+
+
+def test_snapshots_may_take_as_much_as_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset, some = SETTINGS, SETTINGS.model_copy(update={"snapshot_memory_mb": 7})
+    monkeypatch.setattr(footprint, "machine_memory_bytes", lambda: 16_000 * MIB)
+    for kv_mb, wanted in ((10, 512), (1000, 1000), (9000, 2000)):
+        assert snapshot_memory_bytes(unset, kv_mb * MIB) == wanted * MIB
+        assert snapshot_memory_bytes(some, kv_mb * MIB) == 7 * MIB
+    monkeypatch.setattr(footprint, "machine_memory_bytes", lambda: None)
+    assert snapshot_memory_bytes(unset, 9000 * MIB) == 9000 * MIB
     wide_keys = {**SMALL, "llama.attention.key_length": 128}
     assert cell_bytes(wide_keys, SETTINGS) == 30 * 3 * (128 + 64) * 2
     quantized = EngineSettings(cache_type_k="q8_0", cache_type_v="f32")
@@ -63,6 +75,17 @@ def test_cells_are_what_half_of_the_memory_holds(
     settings: EngineSettings, trained: int | None, memory_bytes: int | None, cells: int
 ) -> None:
     assert affordable_cells(SMALL, settings, trained, memory_bytes) == cells
+
+
+def test_what_is_left_open_follows_a_budget_that_is_set() -> None:
+    """Who gives a small model half a gigabyte has not asked for its refusal."""
+    for budget_mb, cells in ((512, 8192), (256, 5632), (64, 2048)):
+        settings = EngineSettings(memory_budget_mb=budget_mb)
+        for memory_bytes in (16_000 * MIB, None):
+            assert affordable_cells(SMALL, settings, 8192, memory_bytes) == cells
+        assert snapshot_memory_bytes(settings, 4000 * MIB) == budget_mb * MIB // 8
+    settings = EngineSettings(memory_budget_mb=512)
+    assert footprint_bytes(100 * MIB, SMALL, settings, 8192) < 512 * MIB
 
 
 def test_the_budget_is_set_or_most_of_the_memory() -> None:

@@ -324,3 +324,28 @@ def test_all_parts_of_a_split_model_count(tmp_path: Path) -> None:
     assert weight_files(parts[0]) == parts
     for name in ("big.gguf", "one-of-them.gguf", "a-00001-of-00002.gguf"):
         assert weight_files(tmp_path / name) == [tmp_path / name]
+
+
+def test_more_sequences_than_rows_with_logits_by_default_each_get_one(model_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"max_sequences": 100})
+    backend = load(model_path, settings)
+    rows = list(range(100))
+    assert backend.limits.logits_rows >= 100
+    backend.forward(Batch([5] * 100, [0] * 100, rows, [True] * 100))
+    assert all(np.isfinite(backend.logits(row)).all() for row in rows)
+    backend.close()
+
+
+def test_segments_put_together_from_the_end_are_saved_whole(
+    backend: LlamaBackend, tokens: list[int]
+) -> None:
+    feed(backend, 0, tokens)
+    backend.copy_cells(0, 1, 0, 50)
+    backend.copy_cells(0, 2, 50, 160)
+    backend.copy_cells(1, 2, 0, 50)
+    backend.drop_cells(1)
+    data = backend.save_cells(2)
+    assert backend.load_cells(3, data)
+    expected = feed(backend, 0, [5], 160)
+    np.testing.assert_array_equal(feed(backend, 3, [5], 160), expected)
+    np.testing.assert_array_equal(feed(backend, 2, [5], 160), expected)

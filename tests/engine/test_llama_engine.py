@@ -25,9 +25,9 @@ SETTINGS = EngineSettings(
 
 
 @pytest.fixture(scope="module")
-def engine(model_path: Path) -> Iterator[LlamaEngine]:
+def engine(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaEngine]:
     """One engine for all tests here, each of which has an event loop of its own."""
-    engine = load_engine(model_path, "smollm2", SETTINGS, Path())
+    engine = load_engine(model_path, "smollm2", SETTINGS, tmp_path_factory.mktemp("cache"))
     yield engine
     asyncio.run(engine.close())
 
@@ -138,10 +138,12 @@ async def test_a_follow_up_turn_computes_only_what_is_new(engine: LlamaEngine) -
     assert engine.counters.rows - rows == len(follow_up) - finished.usage.cached_tokens
 
 
-async def test_scores_equal_teacher_forcing(backend: LlamaBackend, model_path: Path) -> None:
+async def test_scores_equal_teacher_forcing(
+    backend: LlamaBackend, model_path: Path, tmp_path: Path
+) -> None:
     # An engine with an empty cache: the order of cells decides the order of sums, and a model of
     # this size and quantization turns their last bits into a tenth of a nat.
-    engine = load_engine(model_path, "fresh", SETTINGS, Path())
+    engine = load_engine(model_path, "fresh", SETTINGS, tmp_path)
     prompt = chat(engine, "What is the capital of France?")
     continuations = [
         engine.tokenize(text, parse_special=False)
@@ -224,11 +226,11 @@ def draw(backend: LlamaBackend, params: SamplingParams, row: int, count: int) ->
 
 
 async def test_a_crowded_cache_preempts_and_evicts_without_upsetting_llama_cpp(
-    model_path: Path,
+    model_path: Path, tmp_path: Path
 ) -> None:
     """The accounting must agree with the real cells: one too many and the context breaks."""
     settings = SETTINGS.model_copy(update={"context_tokens": 256, "cached_segments": 2})
-    engine = load_engine(model_path, "crowded", settings, Path())
+    engine = load_engine(model_path, "crowded", settings, tmp_path)
     requests = [Generate(chat(engine, f"Story {i % 3}. " * 8), greedy(48)) for i in range(6)]
     answers = await asyncio.gather(*(collect(engine, request) for request in requests))
     assert all(finished.usage.completion_tokens > 0 for _, _, finished in answers)

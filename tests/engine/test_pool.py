@@ -247,8 +247,9 @@ async def test_a_model_in_use_is_never_closed() -> None:
     async with shelf.pool(budget_mb=1, keep_alive=0) as pool:
         first = await Holder(pool, "a").got_it()
         second = Holder(pool, "b")
+        await until(lambda: pool.waiting == 1)
         await settle()
-        assert not second.has_lease and not shelf.engines["a"]._is_closed and pool.waiting == 1
+        assert not second.has_lease and not shelf.engines["a"]._is_closed
         await first.let_go()
         await second.got_it()
         assert shelf.engines["a"]._is_closed
@@ -345,6 +346,13 @@ async def test_room_is_there_while_nothing_has_to_be_closed_for_it() -> None:
         await touch(pool, "b")
         assert await pool.has_room("a") and await pool.has_room("remote")
         assert shelf.loads == ["a", "b"]
+
+
+async def test_nothing_is_prepared_that_would_be_closed_at_once() -> None:
+    async with Shelf(a=1).pool(keep_alive=0) as pool:
+        assert not await pool.has_room("a")
+        async with pool.lease("a"):
+            assert await pool.has_room("a")
 
 
 async def test_what_needs_no_memory_here_waits_for_nobody() -> None:

@@ -122,6 +122,7 @@ class CacheTwin(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(prefix_cache, "_WORTH_SAVING", 3)
         self.patch.setattr(prefix_cache, "_WORTH_LOADING", 0.3)
+        self.patch.setattr(prefix_cache, "_MOST_SEGMENTS", 2)
         self.open()
 
     def teardown(self) -> None:
@@ -633,3 +634,59 @@ def test_the_tree_is_bounded() -> None:
     assert bench.cache._tree.tokens <= 200
     assert bench.known(long_text(5)) == 60 and bench.known(long_text(0)) == 0
     assert len(store.entries()) == bench.cache._tree.tokens // 60
+
+
+def test_a_conversation_of_many_turns_needs_few_slots_and_is_found_whole() -> None:
+    """Each turn adds to what is stored already; a path with more segments than there are slots
+    could not be used whole."""
+    bench = Bench(cells=4000, slots=12, store=StoreTwin(), idle_cells=0)
+    texts = {speaker: [speaker] * 40 for speaker in (1, 2)}
+    for turn in range(30):
+        for text in texts.values():
+            found = bench.known(text[:-1])
+            assert turn == 0 or found == len(text) - 21
+            bench.keep(text)
+            bench.cache.trim()
+            while bench.cache.save_some():
+                pass
+            text += [turn + 10] * 20 + [9]
+            bench.check()
+    assert len(bench.cache._resident) <= 8
+    restarted = Bench(cells=4000, slots=12, store=bench.store, idle_cells=0)
+    for text in texts.values():
+        restarted.keep(text)
+        assert restarted.cache.restored_tokens > 0
+        restarted.check()
+
+
+def test_segments_that_others_use_alone_are_not_joined() -> None:
+    bench = Bench(cells=4000, slots=20, store=StoreTwin())
+    text = [1] * 40
+    borders = []
+    for turn in range(12):
+        bench.keep(text)
+        bench.keep([*text, 8, turn])  # something branches off after every turn
+        borders.append(len(text))
+        text = [*text, *[turn + 10] * 3]
+        while bench.cache.save_some():
+            pass
+        bench.check()
+    assert all(bench.known([*text[:border], 8, i]) > border for i, border in enumerate(borders))
+
+
+def test_cells_that_there_is_no_memory_to_save_are_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Short(StoreTwin):
+        def put(self, prefix: object, segment: object, data: memoryview) -> bytes:
+            raise MemoryError
+
+    bench = Bench(store=Short())
+    bench.keep([1] * 50)
+    bench.keep([2] * 50)
+    with caplog.at_level("WARNING"):
+        assert not bench.cache.save_some()
+        assert bench.cache.make_room(140)
+    assert "no memory" in caplog.text
+    assert bench.cache.saved == 0 and bench.known([1] * 50) == 0 and bench.known([2] * 50) == 50
+    bench.check()

@@ -27,6 +27,13 @@ class Unhurried(Pace):
         return 512
 
 
+class Frugal(Pace):
+    """Prompts get three rows beside answers."""
+
+    def prompt_rows(self, answers: int) -> int:
+        return 3
+
+
 @dataclass
 class Harness:
     """A worker without threads: the likeliest token, answers of a fixed length."""
@@ -303,6 +310,21 @@ def test_prefills_share_the_batch_evenly_and_leave_nothing_unused() -> None:
     assert counts(harness.step()) == {short: 2, long_a: 5, long_b: 5}
 
 
+def test_short_prompts_that_keep_coming_do_not_starve_a_long_one() -> None:
+    harness = Harness(cells=4000, batch_tokens=512, max_sequences=8, pace=Frugal())
+    harness.add([97], 10_000)
+    harness.step()
+    long_prompt = harness.add(list(range(1000, 1200)), 1)
+    steps = shorts = 0
+    while long_prompt.status is not Status.FINISHED:
+        while harness.scheduler.running + harness.scheduler.waiting < 8:
+            shorts += 1
+            harness.add([100 + shorts] * 5, 1)
+        harness.step()
+        steps += 1
+        assert steps < 3 * 200, "seven prompts share three rows"
+
+
 def test_no_more_than_max_sequences_run() -> None:
     harness = Harness(cells=200, batch_tokens=8, max_sequences=2)
     for token in range(4):
@@ -416,6 +438,26 @@ def test_one_that_waits_for_a_snapshot_lets_others_pass() -> None:
     assert counts(harness.step()) == {other: 1}
     harness.run()
     assert follow_up.cached_tokens == 20
+
+
+def test_no_more_snapshots_are_read_at_once_than_can_soon_be_used() -> None:
+    """What is read stays in memory until it is used: a crowd would fill it. One more than there are
+    places, so that one alone never keeps others waiting."""
+    store = StoreTwin()
+    texts = [[100 + i] * 20 for i in range(12)]
+    first = Harness(cells=600, batch_tokens=32, max_sequences=3, spare_slots=20, store=store)
+    for text in texts:
+        first.add(text, 1)
+    first.run()
+    while first.scheduler.cache.save_some():
+        pass
+    store.late = dict.fromkeys(store.entry_of, 2)
+    harness = Harness(cells=600, batch_tokens=32, max_sequences=3, spare_slots=20, store=store)
+    follow_ups = [harness.add([*text, 1], 1) for text in texts]
+    harness.step()
+    assert sum(left < 2 for left in store.late.values()) == 3 + 1
+    harness.run()
+    assert [sequence.cached_tokens for sequence in follow_ups] == [20] * 12
 
 
 def test_a_plan_is_empty_while_all_wait_for_the_store_but_not_for_ever() -> None:

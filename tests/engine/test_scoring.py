@@ -13,6 +13,7 @@ from localassist.engine.generation import Scores
 from localassist.engine.scoring import Scoring, log_probabilities
 from localassist.engine.scripted_backend import ScriptedBackend
 from localassist.engine.sequence import Sequence
+from localassist.errors import GenerationFailed
 
 
 def rows_of(backend: ScriptedBackend, sequence: Sequence, start: int, end: int) -> list[Output]:
@@ -33,20 +34,24 @@ def expected(backend: ScriptedBackend, tokens: list[int], token: int) -> float:
     continuations=st.lists(st.lists(st.integers(97, 122), max_size=6), min_size=1, max_size=4),
     rows=st.integers(1, 4),
     repeats=st.booleans(),
+    at_once=st.integers(1, 5),
 )
 def test_scores_equal_teacher_forcing_however_the_rows_are_dealt(
-    continuations: list[list[int]], rows: int, repeats: bool
+    continuations: list[list[int]], rows: int, repeats: bool, at_once: int
 ) -> None:
     """``repeats``: as after a preemption, every step shows all earlier rows again."""
     backend = ScriptedBackend()
     prompt = list(b"a prompt")
-    scoring = Scoring(prompt, continuations, backend)
+    scoring = Scoring(prompt, continuations, backend, at_once=at_once)
     (leader,) = scoring.start().start
     end = len(prompt)
     progress = scoring.advance(rows_of(backend, leader, end - 1, end))
     assert progress.done == (leader,)
     result = progress.end
-    for follower in progress.start:
+    followers = list(progress.start)
+    while followers:
+        assert len(followers) <= at_once
+        follower = followers.pop(0)
         first = len(prompt)
         while first < len(follower.tokens):
             last = min(first + rows, len(follower.tokens))
@@ -54,6 +59,7 @@ def test_scores_equal_teacher_forcing_however_the_rows_are_dealt(
             progress = scoring.advance(rows_of(backend, follower, start, last))
             first = last
         assert progress.done == (follower,)
+        followers += progress.start
         result = progress.end
     assert isinstance(result, Scores)
     for tokens, values in zip(continuations, result.values, strict=True):
@@ -66,3 +72,10 @@ def test_scores_equal_teacher_forcing_however_the_rows_are_dealt(
 def test_tokens_that_may_not_come_are_infinitely_unlikely() -> None:
     logits = np.array([0.0, -np.inf, 0.0], dtype=np.float32)
     assert log_probabilities(logits, [0, 1]) == pytest.approx([-np.log(2), -np.inf])
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_figures_that_are_no_numbers_are_no_scores(broken: float) -> None:
+    logits = np.array([0.0, broken, 0.0], dtype=np.float32)
+    with pytest.raises(GenerationFailed):
+        log_probabilities(logits, [0])

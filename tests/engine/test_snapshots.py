@@ -188,6 +188,27 @@ def test_a_slow_disk_keeps_snapshots_in_memory_only(
     assert 16 <= store.counters.written < 40
 
 
+def test_what_leaves_memory_is_written_before_what_stays(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments of one conversation leave together; without its beginning the rest is lost."""
+    gate = threading.Event()
+    write = snapshot_file.write_snapshot
+
+    def slow(*arguments: object) -> int:
+        gate.wait(20)
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(snapshots, "write_snapshot", slow)
+    store = make(memory=40 * 1000)
+    keys = [store.put([], [i], content(i)) for i in range(40)]
+    store.touch(keys[:17])  # those that are queued
+    keys += [store.put([], [i], content(i)) for i in range(40, 50)]
+    gate.set()
+    assert store.wait_idle(20)
+    assert [fetch(store, key) for key in keys] == [content(i) for i in range(50)]
+
+
 def test_the_disk_budget_holds_and_the_least_recently_used_go(make: Make, tmp_path: Path) -> None:
     size = file_size(1, 1000)
     store = make(disk=10 * size)
@@ -452,6 +473,23 @@ def test_a_folder_that_cannot_be_read_is_reported_once(
         assert [fetch(store, key) for key in keys] == [None] * 3
     assert len(caplog.records) == 1
     assert len(files(tmp_path)) == 3
+
+
+def test_what_no_disk_is_to_be_used_for_is_not_waited_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads it: without a budget there is no thread. The files cannot be removed."""
+    first = make()
+    key = first.put([], [1], content(1))
+    first.close()
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    store = make(disk=0)
+    assert store.entries() == []
+    assert store.fetch(key) is None
 
 
 def test_threads_put_and_fetch_at_once(make: Make) -> None:

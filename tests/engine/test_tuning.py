@@ -6,11 +6,14 @@ The child's readings are made up, except in the one test that really measures.
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
-from localassist.engine import EngineSettings, tuning
+from localassist.engine import EngineSettings, probe, tuning
+from localassist.engine.child import Outcome
+from localassist.engine.config import LoraAdapter
 from localassist.engine.machine import usable_cores
 from localassist.engine.passes import Pass
 from localassist.engine.probe import Findings, ask_child
@@ -105,6 +108,17 @@ def test_safe_values_where_every_child_dies(
     assert [use for use, _ in child.asked] == [True, False, False, False]
 
 
+def test_a_child_that_was_stopped_is_asked_again_at_the_next_load(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = [Findings(False, is_certain=False)] * 4
+    Child(monkeypatch, *stopped, Findings(True, readings()))
+    for _ in range(4):
+        safe = (usable_cores(), usable_cores(), 512, "off")
+        assert settled(tuned(EngineSettings(), model_path, tmp_path)) == safe
+    assert settled(tuned(EngineSettings(), model_path, tmp_path)) == (1, 3, 128, "on")
+
+
 def test_a_busy_machine_is_measured_again_and_the_best_readings_count(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,8 +206,30 @@ def test_the_embedded_model_is_really_measured(model_path: Path, tmp_path: Path)
     assert {one["rows"] for one in entry["passes"]} >= {1}
 
 
-def test_a_child_that_dies_or_hangs_is_a_no(model_path: Path, tmp_path: Path) -> None:
+def test_a_child_that_hangs_is_a_no(model_path: Path) -> None:
     ask = {"use_extra_buffers": True, "measuring_seconds": 0.0}
-    assert not ask_child(tmp_path / "missing.gguf", EngineSettings(), **ask).survived
     short = EngineSettings(probe_seconds=0.01)
-    assert not ask_child(model_path, short, **ask).survived
+    assert ask_child(model_path, short, **ask) == Findings(False)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "is_certain"),
+    [(-signal.SIGILL, True), (-signal.SIGSEGV, True), (0xC0000005, True), (None, True)]
+    + [(code, False) for code in (1, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)],
+)
+def test_only_a_crash_speaks_against_repacked_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exit_code: int | None, is_certain: bool
+) -> None:
+    monkeypatch.setattr(probe, "run_child", lambda *_, **__: Outcome((), exit_code))
+    found = ask_child(
+        tmp_path / "m.gguf", EngineSettings(), use_extra_buffers=True, measuring_seconds=0.0
+    )
+    assert found == Findings(False, is_certain=is_certain)
+
+
+def test_a_missing_adapter_does_not_speak_against_repacked_weights(
+    model_path: Path, tmp_path: Path
+) -> None:
+    settings = EngineSettings(lora=(LoraAdapter(path=tmp_path / "missing.gguf"),))
+    found = ask_child(model_path, settings, use_extra_buffers=True, measuring_seconds=0.0)
+    assert found == Findings(False, is_certain=False)

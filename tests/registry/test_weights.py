@@ -53,6 +53,22 @@ def test_a_missing_package_names_the_install_command(tmp_path: Path) -> None:
         find_weights(packaged(tmp_path, "no_such_weights"))
 
 
+def test_a_file_that_is_gone_names_the_model_and_the_way_out(
+    tmp_path: Path, write_gguf: WriteGguf
+) -> None:
+    path = write_gguf()
+    manifest = manifest_of(path)
+    path.unlink()
+    with pytest.raises(ModelFileRejected, match=f"models remove {manifest.id}"):
+        find_weights(manifest)
+
+
+def test_a_data_folder_made_by_a_models_command_is_its_owners_alone(tmp_path: Path) -> None:
+    write_text(tmp_path / "home" / "models" / "verified.json", "{}")
+    for folder in (tmp_path / "home", tmp_path / "home" / "models"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_file_is_hashed_once_and_again_after_a_change(
     tmp_path: Path, write_gguf: WriteGguf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

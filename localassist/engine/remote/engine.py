@@ -47,8 +47,8 @@ class ServerEngine:
     """One model of one server. Readers may live on several event loops.
 
     ``card`` is the model's entry in the server's list, and ``check_value`` says why a JSON text
-    does not fit a schema. ``tokenize`` and ``detokenize`` ask
-    the server unless they know the answer, and block meanwhile.
+    does not fit a schema. ``tokenize`` and ``detokenize`` ask the server unless they know the
+    answer, and block meanwhile.
     """
 
     def __init__(

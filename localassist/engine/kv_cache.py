@@ -25,6 +25,7 @@ class KvCache:
         self._locked: set[int] = set()
         self._used = 0
         self._pinned = 0
+        self._peak = 0
 
     @property
     def used_cells(self) -> int:
@@ -43,6 +44,16 @@ class KvCache:
     def unpinned_cells(self) -> int:
         """Cells that are free, or would be without idle segments."""
         return self.total_cells - self._pinned
+
+    @property
+    def peak_cells(self) -> int:
+        """Most cells used at once since ``forget_peak``. Free cells are filled from the first one
+        on, so those in use lie among about so many."""
+        return self._peak
+
+    def forget_peak(self) -> None:
+        """The cells in use lie close together again."""
+        self._peak = self._used
 
     @property
     def free_slots(self) -> int:
@@ -131,6 +142,7 @@ class KvCache:
     def _add(self, slot: int, count: int) -> None:
         self._owned[slot] += count
         self._used += count
+        self._peak = max(self._peak, self._used)
         if slot in self._locked:
             self._pinned += count
 

@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 # Shorter texts are computed again sooner than they are saved and loaded.
 _WORTH_SAVING = 32
+_SCATTERED = 256  # cells that may lie in between; fewer cost less than moving them
 # Loading a token's cells costs about a hundredth of computing them, and room. Of a segment of which
 # less than this part is wanted, nothing is loaded.
 _WORTH_LOADING = 1 / 8
@@ -196,6 +197,22 @@ class PrefixCache:
             idle = self._kv.used_cells - self._kv.pinned_cells
             self.make_room(self._kv.free_cells + idle - self._idle_cells)
         self._forget_oldest()
+
+    def compact(self, match: Match) -> bool:
+        """While nothing runs: give up all cells if those of ``match`` may lie far behind others,
+        so that they come back as the first ones. True: they were given up, match again.
+
+        Attention on a processor passes over all cells up to the last one in use, and one short
+        segment that everybody shares would keep that where the busiest moment has put it.
+        """
+        if self._store is None or self._idle_cells is None:
+            return False
+        if self._kv.peak_cells <= match.length + _SCATTERED:
+            return False
+        while self.evict():
+            pass
+        self._kv.forget_peak()
+        return True
 
     def save_some(self) -> bool:
         """Save one segment that is not stored yet, the most recently used first but none before

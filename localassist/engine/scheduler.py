@@ -248,6 +248,8 @@ class Scheduler:
         if hold is not None and hold.is_leading:
             return _Admission.HELD
         match = self.cache.match(sequence.tokens, sequence.logits_from)
+        if not self._running and self.cache.compact(match):
+            match = self.cache.match(sequence.tokens, sequence.logits_from)
         if self._follow(sequence, match.length):
             return _Admission.HELD
         needed = len(sequence.tokens) - self.cache.locked_length(match)

@@ -440,6 +440,36 @@ def test_trimming_leaves_so_many_idle_cells_and_all_locked_ones() -> None:
     bench.leave(running)
 
 
+def test_cells_that_may_lie_far_behind_come_back_as_the_first_ones() -> None:
+    bench = Bench(cells=900, idle_cells=0, store=StoreTwin())
+    crowd = [bench.start(long_text(1) + [2 + i] * 200) for i in range(3)]
+    for sequence in crowd:
+        bench.compute(sequence)
+    for sequence in crowd:
+        bench.leave(sequence)
+    assert bench.kv.peak_cells > 600
+    wanted = long_text(1) + [2] * 40 + [9]
+    match = bench.cache.match(wanted, 100)
+    assert bench.cache.compact(match)
+    assert bench.kv.used_cells == bench.kv.peak_cells == 0
+    again = bench.start(wanted)
+    assert again.computed == match.length == 100
+    assert bench.kv.peak_cells < 600
+    bench.check()
+
+
+def test_cells_stay_when_they_lie_close_or_could_not_come_back() -> None:
+    for store, idle_cells in ((StoreTwin(), 0), (None, 0), (StoreTwin(), None)):
+        bench = Bench(cells=900, idle_cells=idle_cells, store=store)
+        length = 200 if store is not None and idle_cells == 0 else 600
+        bench.keep(long_text(1, length))
+        bench.keep(long_text(2, 40))
+        match = bench.cache.match(long_text(2, 40), 40)
+        assert match.length == 40
+        assert not bench.cache.compact(match)
+        assert bench.known(long_text(1, length)) == length
+
+
 def test_segments_leave_slots_for_running_sequences() -> None:
     bench = Bench(slots=5, max_sequences=3)
     for first in range(4):

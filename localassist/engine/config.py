@@ -73,7 +73,7 @@ class EngineSettings(BaseModel):
     batch_tokens: int = Field(default=512, ge=8)
     """Rows of one model pass at most."""
 
-    longest_gap: float = Field(default=3.5, gt=1)
+    longest_gap: float = Field(default=3.0, gt=1)
     """How many times longer running answers may take for a token while prompts are read beside
     them. More lets prompts begin to be answered sooner."""
 

@@ -20,7 +20,7 @@ class Pace:
     too short more; that settles wherever the costs of rows come from.
     """
 
-    def __init__(self, longest_gap: float = 3.5) -> None:
+    def __init__(self, longest_gap: float = 3.0) -> None:
         self._longest_gap = longest_gap
         self._quiet: dict[int, float] = {}  # answers → seconds of a step with nothing else
         self._rows: float | None = None

@@ -19,13 +19,17 @@ from localassist.engine.delivery import Stream
 from localassist.engine.drafts import PromptLookup
 from localassist.engine.generation import Generation, Scores
 from localassist.engine.grammar import GrammarCompiler
-from localassist.engine.request import Finished, Generate, Piece
+from localassist.engine.request import (
+    Finished,
+    Generate,
+    Piece,
+    check_prompt,
+    check_tokens,
+)
 from localassist.engine.sampler import check_sampling
 from localassist.engine.scoring import Scoring
 from localassist.engine.worker import Worker
 from localassist.errors import (
-    ContextLengthExceeded,
-    InvalidRequest,
     Overloaded,
     ShuttingDown,
 )
@@ -166,19 +170,8 @@ class LlamaEngine:
             )
 
     def _check_prompt(self, prompt: Sequence[int], needed: int) -> None:
-        if len(prompt) == 0:
-            raise InvalidRequest("The prompt is empty.", param="messages")
-        self._check_tokens(prompt)
-        if needed > self.context_length:
-            raise ContextLengthExceeded(
-                f"This model's maximum context length is {self.context_length} tokens. However, "
-                f"your messages resulted in {needed} tokens. "
-                "Please reduce the length of the messages.",
-                param="messages",
-            )
+        size, context_length = self._backend.model.vocab_size, self.context_length
+        check_prompt(prompt, needed, context_length=context_length, vocab_size=size)
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
-        """A token outside the vocabulary would break the pass it shares with other requests."""
-        size = self._backend.model.vocab_size
-        if len(tokens) > 0 and (min(tokens) < 0 or max(tokens) >= size):
-            raise InvalidRequest("The prompt has tokens that this model does not know.")
+        check_tokens(tokens, self._backend.model.vocab_size)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from localassist.core import Constraint, FinishReason, SamplingParams, Usage
+from localassist.errors import ContextLengthExceeded, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +102,32 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Abort everything and free the model."""
         ...
+
+
+def check_prompt(
+    prompt: Sequence[int], needed: int, *, context_length: int, vocab_size: int
+) -> None:
+    """Raise InvalidRequest for a prompt that is empty or has unknown tokens, ContextLengthExceeded
+    when the ``needed`` tokens, answer included as far as it is known, do not fit."""
+    if len(prompt) == 0:
+        raise InvalidRequest("The prompt is empty.", param="messages")
+    check_tokens(prompt, vocab_size)
+    check_length(needed, context_length)
+
+
+def check_length(needed: int, context_length: int) -> None:
+    """Raise ContextLengthExceeded, in the hosted API's words, when so many tokens do not fit."""
+    if needed > context_length:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {context_length} tokens. However, "
+            f"your messages resulted in {needed} tokens. "
+            "Please reduce the length of the messages.",
+            param="messages",
+        )
+
+
+def check_tokens(tokens: Sequence[int], vocab_size: int) -> None:
+    """Raise InvalidRequest for a token outside the vocabulary: it would break the pass it shares
+    with other requests."""
+    if len(tokens) > 0 and (min(tokens) < 0 or max(tokens) >= vocab_size):
+        raise InvalidRequest("The prompt has tokens that this model does not know.")

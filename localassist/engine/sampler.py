@@ -34,7 +34,9 @@ else:
     Logits = Tokens = Weights = Any
 
 MAX_STOP_STRINGS = 64
-_COLDEST = 1e-4  # below, logits divided by it overflow long before another choice gets likely
+COLDEST = 1e-4
+"""Temperatures below mean the likeliest token: logits divided by them overflow long before another
+choice gets likely."""
 _SEED_BITS = 64
 _GROUPS_PER_TOKEN = 16
 _BLOCK = 256
@@ -76,7 +78,7 @@ class Sampler:
 
     def __init__(self, params: SamplingParams) -> None:
         self._params = params
-        self._is_greedy = params.temperature < _COLDEST or params.top_k == 1 or params.top_p == 0
+        self._is_greedy = params.temperature < COLDEST or params.top_k == 1 or params.top_p == 0
         seed = secrets.randbits(_SEED_BITS) if params.seed is None else params.seed
         self._seed = seed % 2**_SEED_BITS
         self._adjustments = _Adjustments(params)

@@ -16,10 +16,9 @@ from localassist.core import FinishReason, Usage
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.grammar import validate_grammar
 from localassist.engine.radix_tree import common_prefix
-from localassist.engine.request import Finished, Generate, Piece
+from localassist.engine.request import Finished, Generate, Piece, check_length
 from localassist.engine.sampler import check_sampling
 from localassist.errors import (
-    ContextLengthExceeded,
     GenerationFailed,
     LocalAssistError,
     ShuttingDown,
@@ -124,7 +123,7 @@ class ScriptedEngine:
     async def generate(self, request: Generate) -> AsyncGenerator[Piece | Finished, None]:
         self._check_open()
         check_sampling(request.sampling, _FIRST_SPECIAL + len(self._special))
-        self._check_length(len(request.prompt))
+        check_length(len(request.prompt), self._context_length)
         if request.constraint is not None:
             validate_grammar(request.constraint.grammar)
         self.requests.append(request)
@@ -153,7 +152,7 @@ class ScriptedEngine:
         self, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
     ) -> list[list[float]]:
         self._check_open()
-        self._check_length(len(prompt) + max(map(len, continuations), default=0))
+        check_length(len(prompt) + max(map(len, continuations), default=0), self._context_length)
         prompt_text = self.detokenize(prompt)
         totals = [self._scorer(prompt_text, self.detokenize(tokens)) for tokens in continuations]
         return [
@@ -225,15 +224,6 @@ class ScriptedEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ShuttingDown("The engine is closed.")
-
-    def _check_length(self, tokens: int) -> None:
-        if tokens > self._context_length:
-            raise ContextLengthExceeded(
-                f"This model's maximum context length is {self._context_length} tokens. However, "
-                f"your messages resulted in {tokens} tokens. "
-                "Please reduce the length of the messages.",
-                param="messages",
-            )
 
 
 def _joined(pieces: list[Piece]) -> Piece:

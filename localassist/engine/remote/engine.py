@@ -28,13 +28,17 @@ from localassist.engine.remote.guard import (
 from localassist.engine.remote.listing import MODELS_PATH, find_card, is_same
 from localassist.engine.remote.token_cache import TokenCache
 from localassist.engine.remote.wire import RequestRefused, Wire
-from localassist.engine.request import Finished, Generate, Piece
+from localassist.engine.request import (
+    Finished,
+    Generate,
+    Piece,
+    check_prompt,
+    check_tokens,
+)
 from localassist.engine.sampler import check_sampling
 from localassist.errors import (
-    ContextLengthExceeded,
     GenerationFailed,
     GrammarRejected,
-    InvalidRequest,
     ModelLoadFailed,
     ShuttingDown,
 )
@@ -241,21 +245,11 @@ class ServerEngine:
             raise ShuttingDown("The engine is closed.")
 
     def _check_prompt(self, prompt: Sequence[int], needed: int) -> None:
-        if len(prompt) == 0:
-            raise InvalidRequest("The prompt is empty.", param="messages")
-        self._check_tokens(prompt)
-        if needed > self.context_length:
-            raise ContextLengthExceeded(
-                f"This model's maximum context length is {self.context_length} tokens. However, "
-                f"your messages resulted in {needed} tokens. "
-                "Please reduce the length of the messages.",
-                param="messages",
-            )
+        size, context_length = self.facts.vocab_size or _ANY_VOCABULARY, self.context_length
+        check_prompt(prompt, needed, context_length=context_length, vocab_size=size)
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
-        size = self.facts.vocab_size or _ANY_VOCABULARY
-        if len(tokens) > 0 and (min(tokens) < 0 or max(tokens) >= size):
-            raise InvalidRequest("The prompt has tokens that this model does not know.")
+        check_tokens(tokens, self.facts.vocab_size or _ANY_VOCABULARY)
 
 
 def _blamed(error: RequestRefused, constraint: Constraint | None) -> Exception:

@@ -28,9 +28,9 @@ from localassist.engine.remote.dialect import (
     tokens_of,
 )
 from localassist.engine.remote.wire import RequestRefused, Wire
+from localassist.engine.sampler import COLDEST
 from localassist.errors import GenerationFailed, ModelLoadFailed
 
-_COLDEST = 1e-4  # below, the likeliest token; as the embedded engine does it
 _MAX_SEED = 0xFFFF_FFFE  # the value after it means "random"
 _FORCED = 1e9  # no logit reaches it
 _SAMPLERS = ["penalties", "temperature", "top_k", "top_p", "min_p"]
@@ -178,7 +178,7 @@ class LlamaServer:
 def _sampling(params: SamplingParams) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "samplers": _SAMPLERS,
-        "temperature": 0 if params.temperature < _COLDEST else params.temperature,
+        "temperature": 0 if params.temperature < COLDEST else params.temperature,
         "top_k": params.top_k,
         "top_p": params.top_p,
         "min_p": params.min_p,

@@ -28,9 +28,9 @@ from localassist.engine.remote.dialect import (
     tokens_of,
 )
 from localassist.engine.remote.wire import RequestRefused, Wire
+from localassist.engine.sampler import COLDEST
 from localassist.errors import GenerationFailed, ModelLoadFailed, PromptRejected
 
-_COLDEST = 1e-4  # below, the likeliest token; as the embedded engine does it
 _LEAST_TOP_P = 1e-6  # zero is refused
 _MAX_SEED = 2**63 - 1
 _COMPLETIONS = "/v1/completions"
@@ -213,7 +213,7 @@ class Vllm:
 
 def _sampling(params: SamplingParams) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "temperature": 0 if params.temperature < _COLDEST else params.temperature,
+        "temperature": 0 if params.temperature < COLDEST else params.temperature,
         "top_k": params.top_k or -1,
         "top_p": max(params.top_p, _LEAST_TOP_P),
         "min_p": params.min_p,

@@ -75,7 +75,8 @@ class SamplingParams:
 
     ``temperature`` 0 is greedy. ``top_k`` 0, ``min_p`` 0 and ``repeat_penalty`` 1 are off.
     ``seed`` None draws a fresh one. ``max_tokens`` None generates until the context is full.
-    ``stop`` strings end the answer and are not part of it.
+    ``stop`` strings end the answer and are not part of it. With ``top_logprobs`` every token comes
+    with its log-probability and those of so many of the likeliest tokens in its place.
     """
 
     temperature: float = 1.0
@@ -89,6 +90,25 @@ class SamplingParams:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     logit_bias: Mapping[int, float] = field(default_factory=lambda: _EMPTY)
+    top_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of an answer and how likely the model found it there.
+
+    ``logprob`` is the natural log of the softmax of the model's own logits: before bias, penalties,
+    temperature and grammar, which may have made another token the likeliest, or the only one. It
+    equals what ``Engine.score`` says of the same token in the same place.
+
+    ``data`` are the bytes that the answer shows of it, perhaps a part of a character. ``top`` are
+    the likeliest tokens of the whole vocabulary, likeliest first; the chosen one need not be there.
+    """
+
+    token_id: int
+    data: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

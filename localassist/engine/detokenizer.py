@@ -19,6 +19,7 @@ class Detokenizer:
     """Collects the tokens of one answer and releases them as pieces.
 
     ``is_stopped`` turns True when a stop string has appeared; nothing is released after that.
+    ``released_bytes`` counts what has been released.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Detokenizer:
         respell: Respell | None = None,
     ) -> None:
         self.is_stopped = False
+        self.released_bytes = 0
         self._token_bytes = token_bytes
         self._respell = respell
         self._stops = [text.encode() for text in stop]
@@ -74,6 +76,7 @@ class Detokenizer:
             return None
         piece = Piece(text, tuple(self._tokens[:count]))
         end = self._ends[count - 1]
+        self.released_bytes += end
         self._held = self._held[end:]
         del self._tokens[:count]
         self._ends = [offset - end for offset in self._ends[count:]]
@@ -96,6 +99,7 @@ class Detokenizer:
         The last of them may be the first part of a token; that part is spelled anew. When the
         vocabulary cannot spell it alone, the text is released without tokens for it.
         """
+        self.released_bytes += start
         whole, text = self._whole_tokens(start)
         tokens = tuple(self._tokens[:whole])
         spelled = self._ends[whole - 1] if whole else 0

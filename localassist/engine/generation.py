@@ -6,9 +6,10 @@ A task says what to schedule and what to deliver; queues, cells and threads are 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from localassist.core import FinishReason, Usage
@@ -17,6 +18,7 @@ from localassist.engine.batch import Output
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.drafts import Drafts
 from localassist.engine.grammar import Grammar
+from localassist.engine.logprobs import LogprobQueue, read_logprob
 from localassist.engine.request import Finished, Generate, Piece
 from localassist.engine.sampler import Sampler
 from localassist.engine.sequence import Sequence
@@ -64,6 +66,9 @@ class Generation:
 
     Rows of guessed tokens are read as long as the guesses are what would have been chosen anyway,
     each by its own mask and its own draw, so drafts change nothing but the number of steps.
+
+    Tokens that the grammar forces are placed without a look at the model. Where log-probabilities
+    are asked for, each needs a row; then they are drafts that are always right.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class Generation:
         self._draft: list[int] = []  # the last guess; a step checks it or the beginning of it
         self._pieces: list[Piece] = []  # made in the current call
         self._forced = 0
+        self._logprobs = None if sampling.top_logprobs is None else LogprobQueue()
+        self._certain: deque[int] = deque()  # forced tokens that wait for their rows
 
     def start(self) -> Progress:
         """Replay ``continued``, then place whatever the grammar forces before the first pass."""
@@ -116,6 +123,7 @@ class Generation:
         self._pieces, self._forced = [], 0
         self._sequence.draft = []
         tokens, known = self._sequence.tokens, len(self._sequence.tokens)
+        was_certain = bool(self._certain)
         assert outputs[0].position == known - 1, "the first row follows the last known token"
         accepted = 0
         reason = self._choose(outputs[0].row)
@@ -127,11 +135,10 @@ class Generation:
                 reason = self._choose(output.row)
         if reason is not None:
             return self._finish(reason, accepted)
-        if self._drafts is not None:
-            if len(outputs) > 1:
-                self._drafts.record(len(outputs) - 1, accepted)
-            self._draft = self._guess(self._drafts)
-            self._sequence.draft = list(self._draft)
+        if self._drafts is not None and len(outputs) > 1 and not was_certain:
+            self._drafts.record(len(outputs) - 1, accepted)
+        self._draft = self._guess()
+        self._sequence.draft = list(self._draft)
         return Progress(piece=self._piece(), forced_tokens=self._forced, accepted_tokens=accepted)
 
     def close(self) -> None:
@@ -144,12 +151,20 @@ class Generation:
     def _choose(self, row: int) -> FinishReason | None:
         """Add the token that a row's logits decide, and what the grammar forces behind it."""
         logits = self._backend.logits(row)
-        if self._grammar is not None:
-            self._grammar.mask(logits)
-        index = len(self._sequence.tokens) - len(self._request.prompt)
-        token = self._sampler.choose(logits, index)
+        untouched = logits if self._logprobs is None else logits.copy()
+        if self._certain:
+            token = self._certain.popleft()
+            self._forced += 1
+        else:
+            if self._grammar is not None:
+                self._grammar.mask(logits)
+            index = len(self._sequence.tokens) - len(self._request.prompt)
+            token = self._sampler.choose(logits, index)
         if token in self._end_tokens:
             return "stop"
+        if self._logprobs is not None:
+            top = self._request.sampling.top_logprobs or 0
+            self._logprobs.add(read_logprob(untouched, token, top, self._backend.token_bytes))
         if self._grammar is not None:
             self._grammar.accept((token,))
         reason = self._append(token)
@@ -161,9 +176,7 @@ class Generation:
         """Add a token and its text to the answer; says whether that was the end."""
         self._sampler.accept(token)
         self._sequence.tokens.append(token)
-        piece = self._detokenizer.push(token)
-        if piece is not None:
-            self._pieces.append(piece)
+        self._show(self._detokenizer.push(token))
         if self._detokenizer.is_stopped:
             return "stop"
         return "length" if self._is_full else None
@@ -176,6 +189,8 @@ class Generation:
             return "stop"
         if self._is_full:
             return "length"
+        if self._logprobs is not None:
+            return self._expect_forced(self._grammar)
         for token in self._grammar.forced():
             if token in self._end_tokens:
                 return "stop"
@@ -188,10 +203,22 @@ class Generation:
                 return reason
         return None
 
-    def _guess(self, drafts: Drafts) -> list[int]:
+    def _expect_forced(self, grammar: Grammar) -> FinishReason | None:
+        """Note the tokens the grammar forces, each to be placed when its row is there."""
+        if not self._certain:
+            self._certain.extend(grammar.forced())
+        return "stop" if self._certain and self._certain[0] in self._end_tokens else None
+
+    def _guess(self) -> list[int]:
         """What may come next: nothing behind the end, nothing the grammar refuses."""
         # The row of the last guess decides one more token, which must fit too.
-        draft = drafts.propose(self._token_limit - len(self._sequence.tokens) - 1)
+        room = self._token_limit - len(self._sequence.tokens) - 1
+        if self._certain:
+            can_truncate = self._backend.limits.can_truncate
+            return list(self._certain)[:room] if can_truncate else []
+        if self._drafts is None:
+            return []
+        draft = self._drafts.propose(room)
         end = next((i for i, token in enumerate(draft) if token in self._end_tokens), len(draft))
         draft = draft[:end]
         if draft and self._grammar is not None:
@@ -199,9 +226,7 @@ class Generation:
         return draft
 
     def _finish(self, reason: FinishReason, accepted: int = 0) -> Progress:
-        last = self._detokenizer.flush()
-        if last is not None:
-            self._pieces.append(last)
+        self._show(self._detokenizer.flush())
         prompt_tokens = len(self._request.prompt)
         usage = Usage(
             prompt_tokens=prompt_tokens,
@@ -215,10 +240,21 @@ class Generation:
             accepted_tokens=accepted,
         )
 
+    def _show(self, piece: Piece | None) -> None:
+        """Deliver a piece with this call, its log-probabilities with it."""
+        if piece is None:
+            return
+        if self._logprobs is not None:
+            detokenizer = self._detokenizer
+            logprobs = self._logprobs.take(
+                detokenizer.released_bytes, is_last=detokenizer.is_stopped
+            )
+            piece = replace(piece, logprobs=logprobs)
+        self._pieces.append(piece)
+
     def _piece(self) -> Piece | None:
         """Everything the current call has made safe to show."""
         pieces = self._pieces
         if len(pieces) <= 1:
             return pieces[0] if pieces else None
-        text = "".join(piece.text for piece in pieces)
-        return Piece(text, tuple(token for piece in pieces for token in piece.token_ids))
+        return Piece.join(pieces)

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from localassist.core import Constraint, FinishReason, SamplingParams, Usage
+from localassist.core import Constraint, FinishReason, SamplingParams, TokenLogprob, Usage
 from localassist.errors import ContextLengthExceeded, InvalidRequest
 
 
@@ -35,10 +35,24 @@ class Piece:
 
     Half characters and text that may still become a stop string are held back and arrive with a
     later piece, so the concatenated ``token_ids`` always spell the concatenated ``text``.
+
+    ``logprobs``, where they were asked for, speak of the tokens as they were generated: when a stop
+    string begins inside a token, ``token_ids`` spell its first part anew, and its entry is that of
+    the whole token with the bytes of the first part.
     """
 
     text: str
     token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+    @classmethod
+    def join(cls, pieces: Sequence[Piece]) -> Piece:
+        """One piece of several, in order."""
+        return cls(
+            "".join(piece.text for piece in pieces),
+            tuple(token for piece in pieces for token in piece.token_ids),
+            tuple(entry for piece in pieces for entry in piece.logprobs),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ def check_sampling(params: SamplingParams, vocab_size: int) -> None:
     _check_range("presence_penalty", params.presence_penalty, -100.0, 100.0)
     _check_range("frequency_penalty", params.frequency_penalty, -100.0, 100.0)
     _check_range("top_k", params.top_k, 0, math.inf)
+    if params.top_logprobs is not None:
+        _check_range("top_logprobs", params.top_logprobs, 0, vocab_size)
     if params.max_tokens is not None:
         _check_range("max_tokens", params.max_tokens, 1, math.inf)
     if len(params.stop) > MAX_STOP_STRINGS:
@@ -118,7 +120,7 @@ class Sampler:
         params = self._params
         tokens: Tokens | None = None  # None: all of them
         if 0 < params.top_k < len(logits):
-            tokens = _highest(logits, params.top_k)
+            tokens = most_likely(logits, params.top_k)
             logits = logits[tokens]
         weights: Weights = logits - np.float32(highest)
         if params.temperature != 1:
@@ -209,7 +211,7 @@ def uniform(seed: int, index: int) -> float:
     return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
 
 
-def _highest(logits: Logits, k: int) -> Tokens:
+def most_likely(logits: Logits, k: int) -> Tokens:
     """The ``k`` tokens with the highest logits, of equal ones the first; fewer if fewer may come.
 
     The row is divided into groups. The k-th highest of the groups' maxima is a lower bound of the

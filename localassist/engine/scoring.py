@@ -8,8 +8,8 @@ from collections.abc import Sequence as Items
 from localassist.engine.backend import Backend, Logits
 from localassist.engine.batch import Output
 from localassist.engine.generation import Progress, Scores
+from localassist.engine.logprobs import log_probabilities
 from localassist.engine.sequence import Sequence
-from localassist.errors import GenerationFailed
 
 
 class Scoring:
@@ -82,16 +82,3 @@ class Scoring:
 
     def _end(self) -> Scores | None:
         return None if self._followers else Scores(self._values)
-
-
-def log_probabilities(logits: Logits, tokens: Items[int]) -> list[float]:
-    """Natural logs of the softmax at ``tokens``. Raises GenerationFailed for figures that are no
-    numbers."""
-    import numpy as np
-
-    highest = logits.max()
-    if not np.isfinite(highest):
-        raise GenerationFailed("The model leaves no token to choose from.")
-    total = np.exp(logits - highest).sum(dtype=np.float64)
-    normalizer = float(highest) + float(np.log(total))
-    return [float(logits[token]) - normalizer for token in tokens]

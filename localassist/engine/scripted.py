@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import string
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from localassist.core import FinishReason, Usage
+from localassist.core import FinishReason, TokenLogprob, Usage
 from localassist.engine.detokenizer import Detokenizer
 from localassist.engine.grammar import validate_grammar
 from localassist.engine.radix_tree import common_prefix
@@ -55,7 +56,8 @@ class ScriptedEngine:
     is not delivered again) and aborts, counts cached prompt tokens over earlier requests, and
     records every request in ``requests``. ``delay_seconds`` passes before each piece of
     ``piece_tokens`` characters. ``scorer(prompt, continuation)`` is the log-probability of a whole
-    continuation, spread evenly over its tokens.
+    continuation, spread evenly over its tokens; for log-probabilities it is asked about the
+    token and about each printable ASCII character.
     """
 
     def __init__(
@@ -133,11 +135,14 @@ class ScriptedEngine:
         counters.running += 1
         counters.most_running = max(counters.most_running, counters.running)
         is_over = False
+        prompt = [*request.prompt, *request.continued]
         try:
             async for item in self._play(request, reply):
-                is_over = isinstance(item, Finished)
-                if is_over:
+                if isinstance(item, Finished):
+                    is_over = True
                     counters.finished += 1
+                elif request.sampling.top_logprobs is not None:
+                    item = self._with_logprobs(item, prompt, request.sampling.top_logprobs)
                 yield item
         except LocalAssistError:
             is_over = True
@@ -180,7 +185,7 @@ class ScriptedEngine:
         for token in answer[produced:room]:
             if (produced - len(request.continued)) % self._piece_tokens == 0:
                 if pieces:
-                    yield _joined(pieces)
+                    yield Piece.join(pieces)
                     pieces = []
                 await self._pause()
             produced += 1
@@ -191,12 +196,27 @@ class ScriptedEngine:
                 reason = "stop"
                 break
         if pieces:
-            yield _joined(pieces)
+            yield Piece.join(pieces)
         rest = detokenizer.flush()
         if rest is not None:
             yield rest
         self._remembered.append([*request.prompt, *answer[:produced]])
         yield Finished(reason, Usage(len(request.prompt), produced, cached_tokens))
+
+    def _with_logprobs(self, piece: Piece, prompt: list[int], top: int) -> Piece:
+        """The piece with what the scorer says of its tokens, which are added to ``prompt``."""
+        entries = []
+        for token in piece.token_ids:
+            before = self.detokenize(prompt)
+            likely = {t: self._logprob(before, t) for t in (token, *map(ord, string.printable))}
+            best = sorted(likely.values(), key=lambda entry: -entry.logprob)[:top]
+            entries.append(replace(likely[token], top=tuple(best)))
+            prompt.append(token)
+        return replace(piece, logprobs=tuple(entries))
+
+    def _logprob(self, before: str, token: int) -> TokenLogprob:
+        text = self.detokenize([token])
+        return TokenLogprob(token, self._token_bytes(token), self._scorer(before, text))
 
     async def _pause(self) -> None:
         """Wait as configured, in any case let others run; then notice a closed engine."""
@@ -224,8 +244,3 @@ class ScriptedEngine:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ShuttingDown("The engine is closed.")
-
-
-def _joined(pieces: list[Piece]) -> Piece:
-    text = "".join(piece.text for piece in pieces)
-    return Piece(text, tuple(token for piece in pieces for token in piece.token_ids))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from localassist.engine.backend import Batch
 from localassist.engine.batch import Output
 from localassist.engine.generation import Scores
-from localassist.engine.scoring import Scoring, log_probabilities
+from localassist.engine.logprobs import log_probabilities
+from localassist.engine.scoring import Scoring
 from localassist.engine.scripted_backend import ScriptedBackend
 from localassist.engine.sequence import Sequence
 from localassist.errors import GenerationFailed

@@ -41,6 +41,7 @@ from localassist.errors import (
     GrammarRejected,
     ModelLoadFailed,
     ShuttingDown,
+    UnsupportedParameter,
 )
 
 _REMEMBERED_TOKENS = 500_000
@@ -114,6 +115,12 @@ class ServerEngine:
     async def generate(self, request: Generate) -> AsyncGenerator[Piece | Finished, None]:
         self._check_open()
         check_sampling(request.sampling, self.facts.vocab_size or _ANY_VOCABULARY)
+        if request.sampling.top_logprobs is not None:
+            raise UnsupportedParameter(
+                "Unsupported parameter: 'logprobs'. Log probabilities are told only by models that "
+                f"run in this process; '{self.model_id}' is on another server.",
+                param="logprobs",
+            )
         self._check_prompt(request.prompt, len(request.prompt))
         self._check_tokens(request.continued)
         guard: Guard = Unguarded()

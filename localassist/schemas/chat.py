@@ -7,13 +7,21 @@ would change the answer are refused as unsupported.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import Self
 
-from localassist.core import Usage
+from localassist.core import TokenLogprob, Usage
 from localassist.schemas.base import Body, Items, Metadata, WireModel, refuse
-from localassist.schemas.chat_messages import UNSUPPORTED, ChatMessageInput
+from localassist.schemas.chat_messages import (
+    UNSUPPORTED,
+    ChatMessageInput,
+    check_tool_messages,
+    only,
+)
 from localassist.schemas.one_of import OneOf
 from localassist.schemas.tools import (
     ChosenFunction,
@@ -29,20 +37,12 @@ from localassist.schemas.tools import (
 )
 
 MAX_TOOLS = 128
+MAX_TOP_LOGPROBS = 20
+LOWEST_LOGPROB = -9999.0
+"""What the hosted API says of a token that cannot come; JSON has no minus infinity."""
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 # --- request ----------------------------------------------------------------------------------
-
-
-def _only(reason: str, *trivial: Any) -> BeforeValidator:
-    """Refuses every value but null and the trivial ones, which ask for nothing special."""
-
-    def check(value: Any) -> Any:
-        if value is None or any(type(value) is type(same) and value == same for same in trivial):
-            return value
-        raise refuse(f"Unsupported parameter: '{{param}}'. {reason}", code=UNSUPPORTED)
-
-    return BeforeValidator(check)
 
 
 class CustomTool(Body):
@@ -87,6 +87,11 @@ def _check_choice_count(n: int | None) -> int | None:
     return n
 
 
+def _only_with(param: str, condition: str) -> PydanticCustomError:
+    message = f"Invalid value for '{param}': '{param}' is only allowed when {condition}."
+    return refuse(message, code=None, at=(param,))
+
+
 ChatTools = Annotated[
     Items[Annotated[FunctionTool | CustomTool, OneOf()]],
     Field(max_length=MAX_TOOLS),
@@ -101,7 +106,6 @@ Stop = Annotated[StopText | Annotated[Items[StopText], Field(max_length=4)], One
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 TokenLimit = Annotated[int, Field(ge=1)]
-_NO_LOGPROBS = "Log probabilities are not served."
 _USE_TOOLS = "Use 'tools' and 'tool_choice' instead."
 
 
@@ -109,7 +113,9 @@ class ChatCompletionCreate(Body):
     """POST /chat/completions."""
 
     model: ModelName
-    messages: Annotated[Items[ChatMessageInput], Field(min_length=1)]
+    messages: Annotated[
+        Items[ChatMessageInput], Field(min_length=1), AfterValidator(check_tool_messages)
+    ]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
@@ -124,19 +130,19 @@ class ChatCompletionCreate(Body):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: Annotated[dict[str, Bias], AfterValidator(_check_bias)] | None = None
-    logprobs: Annotated[bool | None, _only(_NO_LOGPROBS, False)] = None
-    top_logprobs: Annotated[int | None, _only(_NO_LOGPROBS, 0)] = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     tools: ChatTools | None = None
     tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ChatResponseFormat | None = None
     # Asking for what is not served.
-    functions: Annotated[list[Any] | None, _only(_USE_TOOLS, [])] = None
-    function_call: Annotated[str | None, _only(_USE_TOOLS, "none", "auto")] = None
-    audio: Annotated[None, _only("Audio is not served.")] = None
-    modalities: Annotated[list[str] | None, _only("Only text is served.", ["text"])] = None
-    prediction: Annotated[None, _only("Predicted outputs are not served.")] = None
-    web_search_options: Annotated[None, _only("There is no web search.")] = None
+    functions: Annotated[list[Any] | None, only(_USE_TOOLS, [])] = None
+    function_call: Annotated[str | None, only(_USE_TOOLS, "none", "auto")] = None
+    audio: Annotated[None, only("Audio is not served.")] = None
+    modalities: Annotated[list[str] | None, only("Only text is served.", ["text"])] = None
+    prediction: Annotated[None, only("Predicted outputs are not served.")] = None
+    web_search_options: Annotated[None, only("There is no web search.")] = None
     # Accepted and ignored.
     reasoning_effort: ReasoningEffort | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
@@ -149,6 +155,16 @@ class ChatCompletionCreate(Body):
     prompt_cache_options: dict[str, Any] | None = None
     safety_identifier: str | None = None
     moderation: Any = None
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise _only_with("top_logprobs", "'logprobs' is true")
+        if self.tool_choice is not None and not self.tools:
+            raise _only_with("tool_choice", "'tools' are specified")
+        if self.parallel_tool_calls is not None and not self.tools:
+            raise _only_with("parallel_tool_calls", "'tools' are specified")
+        return self
 
     @property
     def function_tools(self) -> list[FunctionTool]:
@@ -219,11 +235,47 @@ class ChatAnswer(WireModel):
     tool_calls: list[ChatToolCall] | None = None
 
 
+class TopLogprob(WireModel):
+    """``token`` is the text of ``bytes``; what is not UTF-8 by itself is written ``\\xe2\\x80``."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+    @classmethod
+    def of(cls, entry: TokenLogprob) -> Self:
+        return cls(
+            token=entry.data.decode("utf-8", "backslashreplace"),
+            logprob=max(entry.logprob, LOWEST_LOGPROB),
+            bytes=list(entry.data),
+        )
+
+
+class ContentLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob] = []
+
+    @classmethod
+    def of(cls, entry: TokenLogprob) -> Self:
+        made = super().of(entry)
+        return made.model_copy(update={"top_logprobs": [TopLogprob.of(e) for e in entry.top]})
+
+
+class ChoiceLogprobs(WireModel):
+    """One entry per token of the answer's text, in order; their bytes are the text."""
+
+    content: list[ContentLogprob]
+    refusal: None = None
+
+    @classmethod
+    def of(cls, entries: Iterable[TokenLogprob]) -> ChoiceLogprobs:
+        return cls(content=[ContentLogprob.of(entry) for entry in entries])
+
+
 class ChatChoice(WireModel):
     index: int = 0
     message: ChatAnswer
     finish_reason: FinishReason
-    logprobs: None = None
+    logprobs: ChoiceLogprobs | None = None
 
 
 class ChatCompletion(WireModel):
@@ -276,7 +328,7 @@ class ChunkChoice(WireModel):
     index: int = 0
     delta: ChatDelta
     finish_reason: FinishReason | None = None
-    logprobs: None = None
+    logprobs: ChoiceLogprobs | None = None
 
 
 class ChatCompletionChunk(WireModel):

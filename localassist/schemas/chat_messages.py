@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from localassist.schemas import phrases
@@ -15,6 +16,17 @@ from localassist.schemas.tools import Name
 
 # Code of a legal value that has no local counterpart.
 UNSUPPORTED = "unsupported_parameter"
+
+
+def only(reason: str, *trivial: Any) -> BeforeValidator:
+    """Refuses every value but null and the trivial ones, which ask for nothing special."""
+
+    def check(value: Any) -> Any:
+        if value is None or any(type(value) is type(same) and value == same for same in trivial):
+            return value
+        raise refuse(f"Unsupported parameter: '{{param}}'. {reason}", code=UNSUPPORTED)
+
+    return BeforeValidator(check)
 
 
 class TextPart(Body):
@@ -97,7 +109,7 @@ class AssistantMessage(Body):
     refusal: str | None = None
     name: str | None = None
     audio: None = None
-    function_call: None = None
+    function_call: Annotated[None, only("Use 'tool_calls' instead.")] = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -137,6 +149,65 @@ class FunctionMessage(Body):
 ChatMessageInput = Annotated[
     SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage, OneOf("role")
 ]
+
+
+def check_tool_messages(messages: list[ChatMessageInput]) -> list[ChatMessageInput]:
+    """Refuses outputs that answer no call and calls without an output, in the hosted words.
+
+    The outputs of an assistant message's calls follow it at once, in any order.
+    """
+    calls: Counter[str] | None = None  # of the assistant message the outputs belong to
+    open_calls: Counter[str] = Counter()
+    asked_at = 0
+    for index, message in enumerate(messages):
+        if isinstance(message, ToolMessage):
+            _check_answers(message, index, calls, open_calls)
+            open_calls[message.tool_call_id] -= 1
+            continue
+        _check_answered(open_calls, asked_at)
+        calls = None
+        if isinstance(message, AssistantMessage) and message.tool_calls:
+            calls = Counter(call.id for call in message.tool_calls)
+            open_calls, asked_at = Counter(calls), index
+    _check_answered(open_calls, asked_at)
+    return messages
+
+
+def _check_answers(
+    message: ToolMessage, index: int, calls: Counter[str] | None, open_calls: Counter[str]
+) -> None:
+    call_id = message.tool_call_id
+    if calls is None:
+        raise refuse(
+            "Invalid parameter: messages with role 'tool' must be a response to a preceeding "
+            "message with 'tool_calls'.",
+            code=None,
+            at=(index, "role"),
+        )
+    if open_calls[call_id] > 0:
+        return
+    problem = (
+        "has been answered already"
+        if call_id in calls
+        else "not found in 'tool_calls' of previous message"
+    )
+    raise refuse(
+        f"Invalid parameter: 'tool_call_id' of '{phrases.shorten(call_id)}' {problem}.",
+        code=None,
+        at=(index, "tool_call_id"),
+    )
+
+
+def _check_answered(open_calls: Counter[str], asked_at: int) -> None:
+    missing = ", ".join(phrases.shorten(call_id) for call_id in +open_calls)
+    if missing:
+        raise refuse(
+            "An assistant message with 'tool_calls' must be followed by tool messages responding "
+            "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
+            f"{missing}",
+            code=None,
+            at=(asked_at, "tool_calls"),
+        )
 
 
 def plain_text(content: TextContent | UserContent | AssistantContent) -> str:

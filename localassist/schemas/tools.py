@@ -162,12 +162,12 @@ class JsonObjectFormat(Body):
 
 
 class JsonSchemaDefinition(Body):
-    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"description", "schema", "strict"})
+    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"description", "strict"})
 
     name: Name
     description: str | None = None
     # Named apart from pydantic's own ``schema``.
-    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
     strict: bool | None = None
 
 

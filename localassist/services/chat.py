@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from localassist import clock, ids
 from localassist.chat.formats import ToolChoice
-from localassist.core import ChatMessage, SamplingParams, ToolCall, ToolSpec
+from localassist.core import ChatMessage, SamplingParams, TokenLogprob, ToolCall, ToolSpec
 from localassist.errors import PromptRejected
 from localassist.schemas.chat import (
     ChatAnswer,
@@ -20,6 +21,7 @@ from localassist.schemas.chat import (
     ChatDelta,
     ChatFunctionCall,
     ChatToolCall,
+    ChoiceLogprobs,
     ChosenAllowedTools,
     ChunkChoice,
     CompletionUsage,
@@ -36,6 +38,7 @@ from localassist.schemas.chat_messages import (
     UserMessage,
 )
 from localassist.services.models import ChatModel, Models
+from localassist.services.tools import check_response_format
 from localassist.services.turn import (
     Arguments,
     CallBegun,
@@ -45,6 +48,7 @@ from localassist.services.turn import (
     TurnRequest,
     take_turn,
 )
+from localassist.tools.grammar import Validate, check_tools
 
 
 @dataclass(slots=True)
@@ -56,8 +60,13 @@ class _Answer:
     id: str = field(default_factory=lambda: ids.new_id("chat_completion"))
     created: int = field(default_factory=clock.now)
 
-    def chunk(self, delta: ChatDelta, finish: FinishReason | None = None) -> ChatCompletionChunk:
-        choice = ChunkChoice(delta=delta, finish_reason=finish)
+    def chunk(
+        self,
+        delta: ChatDelta,
+        finish: FinishReason | None = None,
+        logprobs: ChoiceLogprobs | None = None,
+    ) -> ChatCompletionChunk:
+        choice = ChunkChoice(delta=delta, finish_reason=finish, logprobs=logprobs)
         chunk = ChatCompletionChunk(
             id=self.id, created=self.created, model=self.model, choices=[choice]
         )
@@ -81,10 +90,12 @@ class Chat:
         GrammarRejected."""
         answer = _Answer(body.model)
         texts: list[str] = []
+        logprobs: list[TokenLogprob] = []
         async with aclosing(self._turn(body)) as turn:
             async for item in turn:
                 if isinstance(item, Text):
                     texts.append(item.text)
+                    logprobs += item.logprobs
                 elif isinstance(item, TurnEnded):
                     end = item
         called = [
@@ -99,7 +110,15 @@ class Chat:
             id=answer.id,
             created=answer.created,
             model=body.model,
-            choices=[ChatChoice(message=message, finish_reason=_finish(end))],
+            choices=[
+                ChatChoice(
+                    message=message,
+                    finish_reason=_finish(end),
+                    logprobs=ChoiceLogprobs.of(logprobs)
+                    if body.logprobs and message.content is not None
+                    else None,
+                )
+            ],
             usage=CompletionUsage.of(end.usage),
         )
 
@@ -117,7 +136,7 @@ class Chat:
                     yield answer.chunk(ChatDelta(role="assistant", content=""))
                     is_begun = True
                 if isinstance(item, Text):
-                    yield item.text
+                    yield _said(item, answer) if body.logprobs else item.text
                 elif isinstance(item, TurnEnded):
                     yield answer.chunk(ChatDelta(), _finish(item))
                     if body.includes_usage:
@@ -126,20 +145,30 @@ class Chat:
                     yield answer.chunk(_delta(item))
 
     async def _turn(self, body: ChatCompletionCreate) -> AsyncGenerator[TurnItem, None]:
+        messages = _conversation(body.messages)
+        tools, choice = _tools(body)
+        response_format = None if body.response_format is None else body.response_format.dump()
+        # A model may take long to load, and what is wrong with a request is said at once.
+        await asyncio.to_thread(_check, body, response_format, self._models.validate)
         async with self._models.chat(body.model) as model:
-            tools, choice = _tools(body)
-            response_format = body.response_format
             request = TurnRequest(
-                messages=_conversation(body.messages),
+                messages=messages,
                 sampling=_sampling(body, model),
                 tools=tools,
                 choice=choice,
                 parallel=body.parallel_tool_calls is not False,
-                response_format=None if response_format is None else response_format.dump(),
+                response_format=response_format,
             )
             async with aclosing(take_turn(model, request, self._models.validate)) as turn:
                 async for item in turn:
                     yield item
+
+
+def _check(body: ChatCompletionCreate, response_format: Any, validate: Validate) -> None:
+    """That all schemas can be enforced, those of tools that this turn cannot call too. Raises
+    GrammarRejected."""
+    check_tools([tool.spec() for tool in body.function_tools], validate)
+    check_response_format(response_format, validate)
 
 
 def _sampling(body: ChatCompletionCreate, model: ChatModel) -> SamplingParams:
@@ -148,6 +177,7 @@ def _sampling(body: ChatCompletionCreate, model: ChatModel) -> SamplingParams:
         "frequency_penalty": body.frequency_penalty,
         "seed": body.seed,
         "max_tokens": body.token_limit,
+        "top_logprobs": (body.top_logprobs or 0) if body.logprobs else None,
     }
     return replace(
         model.sampling(body.temperature, body.top_p),
@@ -161,7 +191,9 @@ def _tools(body: ChatCompletionCreate) -> tuple[Sequence[ToolSpec], ToolChoice]:
     tools = [tool.spec() for tool in body.function_tools]
     wanted = body.tool_choice
     if isinstance(wanted, ChosenAllowedTools):
-        allowed = {chosen.function.name for chosen in wanted.allowed_tools.tools}
+        allowed = [chosen.function.name for chosen in wanted.allowed_tools.tools]
+        for name in allowed:
+            ToolChoice("named", name).among(tools)
         return [t for t in tools if t.name in allowed], ToolChoice(wanted.allowed_tools.mode)
     choice = ToolChoice.from_wire(
         wanted if wanted is None or isinstance(wanted, str) else wanted.dump()
@@ -197,6 +229,11 @@ def _message(message: ChatMessageInput, names: dict[str, str]) -> ChatMessage:
         return ChatMessage("tool", message.text, tool_call_id=call_id, tool_name=names.get(call_id))
     assert isinstance(message, FunctionMessage)
     return ChatMessage("tool", message.text, tool_name=message.name)
+
+
+def _said(item: Text, answer: _Answer) -> ChatCompletionChunk:
+    """The chunk of a text whose tokens are told too."""
+    return answer.chunk(ChatDelta(content=item.text), logprobs=ChoiceLogprobs.of(item.logprobs))
 
 
 def _delta(item: CallBegun | Arguments) -> ChatDelta:

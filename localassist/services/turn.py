@@ -22,13 +22,16 @@ from localassist.core import (
     FinishReason,
     GeneratedText,
     SamplingParams,
+    TokenLogprob,
     ToolCall,
     ToolSpec,
     Usage,
 )
+from localassist.engine.logprobs import LogprobQueue
 from localassist.engine.request import Finished, Generate, Piece
 from localassist.errors import GenerationFailed
 from localassist.services.models import ChatModel
+from localassist.services.stop_texts import StopTexts
 from localassist.tools.grammar import (
     Validate,
     answer_rule,
@@ -57,10 +60,12 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """More text, and the tokens behind it as far as they are settled."""
+    """More text, and the tokens behind it as far as they are settled. ``logprobs``, if asked for,
+    are of all tokens that end in it, those of calls left out."""
 
     text: str
     token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,7 @@ async def _plain(
             if isinstance(piece, Piece):
                 said.append(piece.text)
                 tokens += piece.token_ids
-                yield Text(piece.text, piece.token_ids)
+                yield Text(piece.text, piece.token_ids, piece.logprobs)
             else:
                 generated = GeneratedText("".join(said), tuple(tokens), model.manifest.id)
                 yield TurnEnded(piece.reason, spent + piece.usage, generated)
@@ -175,11 +180,16 @@ async def _native(
         request.tools, request.choice, parallel=request.parallel, answer=answer
     )
     reader = _CallReader(model, request)
-    async with aclosing(_generate(model, prompt.token_ids, request, constraint)) as pieces:
+    endless = replace(request, sampling=replace(request.sampling, stop=()))
+    async with aclosing(_generate(model, prompt.token_ids, endless, constraint)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Piece):
                 for item in reader.read(piece):
                     yield item
+                if reader.is_stopped:
+                    # The cached tokens, which the engine tells at its own end, are not known.
+                    yield reader.stop(Usage(len(prompt.token_ids), reader.count))
+                    return
             else:
                 for item in reader.finish(piece):
                     yield item
@@ -196,17 +206,34 @@ class _CallReader:
         self._tokens: list[int] = list(request.continued)
         self._unsettled: list[int] = []
         self._held = 0  # characters read but not said
+        self._said: list[str] = []
+        self._said_bytes = 0
+        self._stops = StopTexts(request.sampling.stop)
+        self._logprobs = LogprobQueue()
         self._calls: list[tuple[str, str, list[str]]] = []
+
+    @property
+    def is_stopped(self) -> bool:
+        """A stop string has appeared in the text; the rest of the answer is not wanted."""
+        return self._stops.is_stopped
+
+    @property
+    def count(self) -> int:
+        """Tokens read."""
+        return len(self._tokens)
 
     def read(self, piece: Piece) -> list[TurnItem]:
         self._raw.append(piece.text)
         self._tokens += piece.token_ids
         self._unsettled += piece.token_ids
         self._held += len(piece.text)
+        self._logprobs.add(*piece.logprobs)
         return self._items(self._parser.feed(piece.text))
 
     def finish(self, end: Finished) -> list[TurnItem]:
-        items = self._items(self._parser.finish())
+        items = [*self._items(self._parser.finish()), *self._end_text()]
+        if self.is_stopped:
+            return [*items, self.stop(end.usage)]
         calls = tuple(ToolCall(i, name, "".join(parts)) for i, name, parts in self._calls)
         if end.reason == "stop":
             self._check(calls)
@@ -217,14 +244,11 @@ class _CallReader:
         items: list[TurnItem] = []
         for event in events:
             if isinstance(event, TextDelta):
-                self._held -= len(event.text)
-                tokens: tuple[int, ...] = ()
-                # Tokens are settled once the parser holds nothing of them back.
-                if self._held == 0:
-                    tokens = tuple(self._unsettled)
-                    self._unsettled.clear()
-                items.append(Text(event.text, tokens))
+                items += self._say(self._stops.feed(event.text))
+                if self.is_stopped:
+                    return [*items, *self._end_text()]
             elif isinstance(event, CallStarted):
+                items += self._end_text()
                 call_id = ids.new_id("call")
                 self._calls.append((call_id, event.name, []))
                 items.append(CallBegun(event.index, call_id, event.name))
@@ -232,6 +256,27 @@ class _CallReader:
                 self._calls[event.index][2].append(event.text)
                 items.append(Arguments(event.index, event.text))
         return items
+
+    def stop(self, usage: Usage) -> TurnEnded:
+        """The end of a turn in whose text a stop string has appeared."""
+        said = GeneratedText("".join(self._said), (), self._model.manifest.id)
+        return TurnEnded("stop", usage, said)
+
+    def _say(self, text: str, *, is_last: bool = False) -> list[TurnItem]:
+        self._held -= len(text)
+        self._said.append(text)
+        tokens: tuple[int, ...] = ()
+        # Tokens are settled once nothing of them is held back.
+        if self._held == 0:
+            tokens = tuple(self._unsettled)
+            self._unsettled.clear()
+        self._said_bytes += len(text.encode())
+        logprobs = self._logprobs.take(self._said_bytes, is_last=is_last)
+        return [Text(text, tokens, logprobs)] if text or logprobs else []
+
+    def _end_text(self) -> list[TurnItem]:
+        """The text is over: what was held back of it."""
+        return self._say(self._stops.flush(), is_last=True)
 
     def _check(self, calls: Sequence[ToolCall]) -> None:
         """The grammar guarantees valid arguments, except for keywords it had to leave out."""

@@ -90,25 +90,34 @@ class UserMessage(Body):
 
 
 class CalledFunction(Body):
+    """``parsed_arguments`` is what the SDK's helpers add to an answer, and send back with it."""
+
     name: Name
     arguments: str
+    parsed_arguments: Any = None
 
 
 class ReturnedToolCall(Body):
-    """A call of an earlier assistant turn, handed back by the client."""
+    """A call of an earlier assistant turn, handed back by the client. ``index`` is left over from
+    a stream."""
 
     id: str
+    index: int | None = None
     type: Literal["function"]
     function: CalledFunction
 
 
 class AssistantMessage(Body):
+    """``parsed`` and ``annotations`` are parts of answers, and are sent back with them."""
+
     role: Literal["assistant"]
     content: AssistantContent | None = None
     tool_calls: Items[ReturnedToolCall] | None = None
     refusal: str | None = None
     name: str | None = None
     audio: None = None
+    parsed: Any = None
+    annotations: list[Any] | None = None
     function_call: Annotated[None, only("Use 'tool_calls' instead.")] = None
 
     @model_validator(mode="after")

@@ -231,7 +231,10 @@ class _CallReader:
         return self._items(self._parser.feed(piece.text))
 
     def finish(self, end: Finished) -> list[TurnItem]:
-        items = [*self._items(self._parser.finish()), *self._end_text()]
+        left = self._parser.finish()
+        # What a limit leaves of a call that had to come, before its name, is markup and not text.
+        is_cut_call = end.reason == "length" and self._request.choice.demands_call
+        items = [*([] if is_cut_call else self._items(left)), *self._end_text()]
         if self.is_stopped:
             return [*items, self.stop(end.usage)]
         calls = tuple(ToolCall(i, name, "".join(parts)) for i, name, parts in self._calls)

@@ -99,7 +99,7 @@ class TokenLogprob:
 
     ``logprob`` is the natural log of the softmax of the model's own logits: before bias, penalties,
     temperature and grammar, which may have made another token the likeliest, or the only one. It
-    equals what ``Engine.score`` says of the same token in the same place.
+    is what ``Engine.score`` says of the same token in the same place, up to how a pass rounds.
 
     ``data`` are the bytes that the answer shows of it, perhaps a part of a character. ``top`` are
     the likeliest tokens of the whole vocabulary, likeliest first; the chosen one need not be there.

@@ -21,6 +21,7 @@ from localassist.errors import (
     GenerationFailed,
     GrammarRejected,
     ModelLoadFailed,
+    UnsupportedParameter,
 )
 from localassist.tools.grammar import response_constraint
 from tests.engine.remote.serving import app_on_thread
@@ -100,6 +101,14 @@ async def test_sampling_is_translated(start: Callable[..., Any]) -> None:
     }
     assert {name: sent[name] for name in expected} == expected
     assert "stop" not in sent
+
+
+async def test_log_probabilities_are_refused(start: Callable[..., Any]) -> None:
+    server, engine = start()
+    asked = len(server.bodies)
+    with pytest.raises(UnsupportedParameter, match="Unsupported parameter: 'logprobs'") as caught:
+        await collect(engine, Generate(PROMPT, SamplingParams(top_logprobs=0)))
+    assert caught.value.param == "logprobs" and len(server.bodies) == asked
 
 
 async def test_stop_strings_end_the_answer_here(start: Callable[..., Any]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from localassist import clock
@@ -173,10 +173,10 @@ class RunLoop:
         run = job.run
         window = model.engine.context_length
         reserve = min(self._settings.completion_reserve_tokens, window // 4)
-        budget = window - reserve
+        room = budget = window - reserve
         limited = run.max_prompt_tokens is not None
         if run.max_prompt_tokens is not None:
-            budget = min(budget, run.max_prompt_tokens - job.used.prompt_tokens)
+            budget = min(room, run.max_prompt_tokens - job.used.prompt_tokens)
         shown = () if model.guided is not None else tools
 
         last: tuple[Sequence[ChatMessage], Sequence[int]] = ((), ())
@@ -195,6 +195,8 @@ class RunLoop:
             budget_tokens=budget,
             last_messages=strategy.last_messages if strategy.type == "last_messages" else None,
             count=count,
+            run_id=run.id,
+            may_cut=budget == room,  # a caller's budget ends the run instead
         )
         if fitted is None and limited:
             raise BudgetSpent("max_prompt_tokens")
@@ -203,12 +205,13 @@ class RunLoop:
                 f"The newest message and the instructions do not fit the model's context of "
                 f"{window} tokens, of which {reserve} are kept for the answer."
             )
-        if fitted.dropped:
-            dropped = {
+        if fitted.dropped or fitted.cut:
+            left_out = {
                 "dropped_message_ids": list(fitted.dropped),
+                "cut_tool_outputs": [asdict(output) for output in fitted.cut],
                 "prompt_tokens": fitted.prompt_tokens,
             }
-            await recorder.note_truncation(dropped)
+            await recorder.note_truncation(left_out)
         is_whole = last[0] is fitted.messages and not shown
         return fitted, last[1] if is_whole else None
 

@@ -1,24 +1,28 @@
 """``localassist chat``: a conversation in the terminal, kept as a thread like any other.
 
 Talks through the in-process client, so it does nothing a user's own program could not do. In a pipe
-it reads one question, writes the bare answer and ends.
+it reads one question, writes the bare answer and ends. With ``--tools`` the model may call the
+user's functions, each call after a yes.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from localassist import clock
+from localassist.cli import tool_calls
 from localassist.cli.output import EXIT_FAILURE, err_console, fail, is_interactive, report
 
 if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
+    from localassist.client.functions import Tool
+    from localassist.client.tool_runner import CallResult, FunctionCall
     from localassist.settings import Settings
 
 _LAST_THREAD = "last_chat"
@@ -27,9 +31,12 @@ _EXIT_INTERRUPTED = 130
 _READING = "Loading the model and reading …"
 _SHORT_WAIT_SECONDS = 1.0
 _ACTIVE = ("queued", "in_progress", "requires_action")
-_ENDS = ("completed", "incomplete", "failed", "cancelled", "expired")
 # On the thread, so that a resumed conversation keeps its assistant and with it its instructions.
 _ASSISTANT_KEY = "assistant_id"
+
+
+# Shows a call, and says whether to make it.
+MayCall: TypeAlias = "Callable[[FunctionCall], bool]"
 
 
 class RunFailed(Exception):
@@ -40,12 +47,19 @@ class Conversation:
     """A thread and the assistant that answers on it; a new one begins with the first question.
 
     ``options`` are the fields of a run the user has set; they also go into a new assistant.
+    ``tools`` go into each run.
     """
 
     def __init__(
-        self, client: LocalAssist, thread_id: str | None, default_model: str, **options: Any
+        self,
+        client: LocalAssist,
+        thread_id: str | None,
+        default_model: str,
+        tools: Sequence[Tool[..., Any]] = (),
+        **options: Any,
     ) -> None:
         self._client = client
+        self._tools = tools
         self._options = {name: value for name, value in options.items() if value is not None}
         self.model: str = self._options.get("model", default_model)
         self._assistant_id: str | None = None
@@ -54,20 +68,27 @@ class Conversation:
             thread = client.beta.threads.retrieve(thread_id)
             self._assistant_id = (thread.metadata or {}).get(_ASSISTANT_KEY)
 
-    def ask(self, question: str) -> Generator[str]:
-        """Send a message and yield the answer as it is generated. Raises RunFailed."""
+    def ask(self, question: str) -> Generator[str | FunctionCall | CallResult]:
+        """Send a message and yield the answer as it is generated, and each call before it is made
+        and after. Raises RunFailed."""
+        from localassist.client.tool_runner import Run, stream_tools
+
         thread_id, assistant_id = self._begin()
         threads = self._client.beta.threads
         threads.messages.create(thread_id, role="user", content=question)
-        stream = threads.runs.create(
-            thread_id=thread_id, assistant_id=assistant_id, stream=True, **self._options
+        items = stream_tools(
+            self._client,
+            thread_id=thread_id,
+            assistant_id=assistant_id,
+            tools=self._tools,
+            **self._options,
         )
-        with stream:
-            for event in stream:
-                if event.event == "thread.message.delta":
-                    yield from _texts(event.data)
-                elif event.event.removeprefix("thread.run.") in _ENDS:
-                    _check_end(event.data)
+        with closing(items):
+            for item in items:
+                if isinstance(item, Run):
+                    _check_end(item)
+                else:
+                    yield item
 
     def cancel(self) -> None:
         """Stop the answer being generated, if there is one; its text so far stays."""
@@ -116,6 +137,15 @@ def chat(
         float | None,
         typer.Option(help="0 is repeatable, 2 is wild.", min=0, max=2, show_default=False),
     ] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            help="Python file with typed functions that the model may call.", show_default=False
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --tools: make every call without asking.")
+    ] = False,
 ) -> None:
     """Talk to the model. Ctrl-C stops an answer; Ctrl-D or /exit leaves."""
     from localassist.client.client import APIError, LocalAssist, explain
@@ -125,26 +155,43 @@ def chat(
         thread_id = thread_id or _last_thread(settings.home)
     elif thread_id is not None:
         fail(f"To go on with a conversation: localassist chat --resume {thread_id}")
+    functions = _functions(tools, is_allowed=yes)
     question = None if sys.stdin.isatty() else _piped_question()
     options = {"model": model, "instructions": system, "temperature": temperature}
+    may_call = _shown if yes else _asked
     try:
         with LocalAssist(settings=settings) as client:
-            conversation = Conversation(client, thread_id, _default_model(settings), **options)
+            conversation = Conversation(
+                client, thread_id, _default_model(settings), functions, **options
+            )
             try:
                 if question is None:
-                    _greet(conversation.model)
-                    _converse(conversation, settings.home / _HISTORY)
+                    _greet(conversation.model, functions)
+                    _converse(conversation, settings.home / _HISTORY, may_call)
                 else:
-                    _answer_once(conversation, question)
+                    _answer_once(conversation, question, may_call)
             finally:
                 _remember(conversation, settings.home)
     except APIError as exc:
         fail(explain(exc), EXIT_FAILURE)
 
 
-def _answer_once(conversation: Conversation, question: str) -> None:
+def _functions(path: Path | None, *, is_allowed: bool) -> list[Tool[..., Any]]:
+    """The tools of the user's file, once it is clear that there is somebody to ask."""
+    if path is None:
+        if is_allowed:
+            fail("--yes is about calls; name the functions with --tools FILE.py.")
+        return []
+    if not (is_allowed or sys.stdin.isatty()):
+        fail("In a pipe nobody can be asked about calls. Add --yes to allow all of them.")
+    from localassist.cli.tool_file import load_tools
+
+    return load_tools(path)
+
+
+def _answer_once(conversation: Conversation, question: str, may_call: MayCall) -> None:
     try:
-        _print_answer(conversation, question)
+        _print_answer(conversation, question, may_call)
     except RunFailed as exc:
         fail(str(exc), EXIT_FAILURE)
     except KeyboardInterrupt:
@@ -152,11 +199,11 @@ def _answer_once(conversation: Conversation, question: str) -> None:
         raise typer.Exit(_EXIT_INTERRUPTED) from None
 
 
-def _converse(conversation: Conversation, history: Path) -> None:
+def _converse(conversation: Conversation, history: Path, may_call: MayCall) -> None:
     """Question and answer in turns, until the user leaves."""
     for question in _questions(history):
         try:
-            _print_answer(conversation, question)
+            _print_answer(conversation, question, may_call)
         except RunFailed as exc:
             report(str(exc))
         except KeyboardInterrupt:
@@ -167,9 +214,10 @@ def _converse(conversation: Conversation, history: Path) -> None:
         err_console.print(goodbye, style="dim", soft_wrap=True)
 
 
-def _greet(model: str) -> None:
+def _greet(model: str, tools: Sequence[Tool[..., Any]]) -> None:
+    able = f" It may call {', '.join(tool.name for tool in tools)}." if tools else ""
     hint = "Ctrl-C stops an answer, Ctrl-D leaves."
-    err_console.print(f"Talking to {model}. {hint}", style="dim", soft_wrap=True)
+    err_console.print(f"Talking to {model}.{able} {hint}", style="dim", soft_wrap=True)
 
 
 def _questions(history: Path) -> Iterator[str]:
@@ -194,15 +242,40 @@ def _questions(history: Path) -> Iterator[str]:
             yield question
 
 
-def _print_answer(conversation: Conversation, question: str) -> None:
-    with closing(conversation.ask(question)) as texts:
-        # The first answer waits for the model to be loaded, which may take a while.
-        with _spinner(conversation):
-            first = next(texts, "")
-        print(first, end="", flush=True)
-        for text in texts:
-            print(text, end="", flush=True)
+def _print_answer(conversation: Conversation, question: str, may_call: MayCall) -> None:
+    """Print the answer as it comes, and what is called on the way."""
+    from localassist.client.tool_runner import CallResult
+
+    is_waiting, is_line_open = True, False
+    with closing(conversation.ask(question)) as items:
+        while True:
+            # The first answer waits for the model to be loaded, which may take a while.
+            with _spinner(conversation) if is_waiting else nullcontext():
+                item = next(items, None)
+            if item is None:
+                break
+            is_waiting = isinstance(item, CallResult)
+            if isinstance(item, str):
+                print(item, end="", flush=True)
+                is_line_open = True
+                continue
+            if is_line_open:
+                print(flush=True)
+                is_line_open = False
+            if isinstance(item, CallResult):
+                tool_calls.show_result(item)
+            elif not may_call(item):
+                item.refuse()
     print(flush=True)
+
+
+def _shown(call: FunctionCall) -> bool:
+    tool_calls.show_call(call)
+    return True
+
+
+def _asked(call: FunctionCall) -> bool:
+    return tool_calls.ask(call, is_whole=tool_calls.show_call(call))
 
 
 class LoadLine:
@@ -226,12 +299,6 @@ class LoadLine:
 def _spinner(conversation: Conversation) -> Any:
     is_watched = is_interactive() and err_console.is_terminal
     return err_console.status(LoadLine(conversation)) if is_watched else nullcontext()
-
-
-def _texts(delta: Any) -> Iterator[str]:
-    for part in delta.delta.content or []:
-        if part.type == "text" and part.text.value:
-            yield part.text.value
 
 
 def _check_end(run: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import operator
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ R = TypeVar("R")
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _Kind = inspect.Parameter
+_ANNOTATED: Any = Annotated
 _MAX_PROBLEMS = 5
 
 
@@ -221,24 +223,29 @@ def _schema(
     explained: Mapping[str, str],
 ) -> dict[str, Any]:
     """The arguments as the model sees them: described, with defaults, without titles."""
-    fields = {}
-    for parameter in parameters:
-        annotation = hints[parameter.name]
-        base, *notes = get_args(annotation) if get_origin(annotation) is Annotated else [annotation]
-        # A note of the author's own stands behind, and so wins over, what the docstring says.
-        about = Field(description=explained.get(parameter.name))
-        texts = [Field(description=note) if isinstance(note, str) else note for note in notes]
-        has_default = parameter.default is not _Kind.empty
-        if parameter.default is None:
-            base = _without_none(base)
-        extra = Field(json_schema_extra=_default(parameter.default)) if has_default else about
-        shown = Annotated[(base, about, *texts, *([extra] if has_default else []))]  # type: ignore[misc]
-        fields[parameter.name] = (shown, has_default)
+    fields = {
+        parameter.name: (
+            _described(hints[parameter.name], parameter, explained.get(parameter.name)),
+            parameter.default is not _Kind.empty,
+        )
+        for parameter in parameters
+    }
     schema = TypeAdapter(_object(name, fields)).json_schema()
     _strip_titles(schema)
     schema.pop("description", None)
     schema.setdefault("properties", {})
     return schema
+
+
+def _described(annotation: Any, parameter: inspect.Parameter, explained: str | None) -> Any:
+    """The annotation with what the docstring says and the default. A note of the author's own
+    stands behind the docstring's, and so wins."""
+    base, *own = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    if parameter.default is None:
+        base = _without_none(base)
+    notes = [Field(description=explained, json_schema_extra=_default(parameter.default))]
+    notes += [Field(description=note) if isinstance(note, str) else note for note in own]
+    return functools.reduce(lambda kind, note: _ANNOTATED[kind, note], notes, base)
 
 
 def _object(name: str, fields: Mapping[str, tuple[Any, bool]]) -> Any:
@@ -247,7 +254,7 @@ def _object(name: str, fields: Mapping[str, tuple[Any, bool]]) -> Any:
         key: NotRequired[kind] if is_optional else kind
         for key, (kind, is_optional) in fields.items()
     }
-    made = TypedDict(name, annotations)  # type: ignore[operator]
+    made = TypedDict(name, annotations)  # type: ignore[misc]
     return with_config(ConfigDict(extra="forbid"))(made)
 
 
@@ -255,11 +262,13 @@ def _without_none(annotation: Any) -> Any:
     """``X | None`` with default None is X that may be left out: easier for a small model."""
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
-    return Union[tuple(arg for arg in get_args(annotation) if arg is not types.NoneType)]
+    rest = [one for one in get_args(annotation) if one is not types.NoneType]
+    return functools.reduce(operator.or_, rest)
 
 
 def _default(value: object) -> dict[str, Any]:
-    if value is None:
+    """``default`` of a schema, where there is one to show."""
+    if value is None or value is _Kind.empty:
         return {}
     try:
         return {"default": to_jsonable_python(value)}

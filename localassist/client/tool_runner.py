@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import openai
-from openai.types.beta.threads import Run
+from openai.types.beta.threads import Run as Run
 
 from localassist.client.functions import ArgumentsError, Tool, as_tool, sendable
 
@@ -77,9 +77,7 @@ def stream_tools(
     options = {**run_options, **loop.tools_option(assistant.tools)}
     run: Run | None = None
     try:
-        events = runs.create(
-            thread_id=thread_id, assistant_id=assistant_id, stream=True, **options
-        )
+        events = runs.create(thread_id=thread_id, assistant_id=assistant_id, stream=True, **options)
         while True:
             with events:
                 for event in events:

@@ -49,7 +49,7 @@ def load_tools(path: Path) -> list[Tool[..., Any]]:
 def _run(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(_MODULE, path.resolve())
     if spec is None or spec.loader is None or not path.is_file():
-        reason = "this is no Python file (.py)" if path.is_file() else "there is no such file"
+        reason = "this is no Python file (.py)" if path.exists() else "there is no such file"
         raise ConfigError(f"{path}: {reason}.")
     module = importlib.util.module_from_spec(spec)
     # Annotations are looked up in the module of this name; the file may import its neighbours.

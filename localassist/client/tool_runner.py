@@ -18,7 +18,7 @@ from openai.types.beta.threads import Run as Run
 
 from localassist.client.functions import ArgumentsError, Tool, as_tool, sendable
 
-REFUSED = "The user refused this call. It was not made."
+REFUSED = "The user refused this call, so there is no result."
 
 
 class TooManyRounds(RuntimeError):

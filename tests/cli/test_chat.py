@@ -1,39 +1,19 @@
 from __future__ import annotations
 
-import io
 import os
-import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
-from prompt_toolkit.input import create_pipe_input
-from prompt_toolkit.output import DummyOutput
 
 from localassist.cli import chat
-from localassist.cli.main import app
 from localassist.client.client import LocalAssist
 from localassist.engine import ScriptedEngine
 from localassist.errors import GenerationFailed
+from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def pipe(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run ``localassist chat`` with a question on standard input; returns the exit code."""
-
-    def run(question: str, *arguments: str) -> int:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(question))
-        with pytest.raises(SystemExit) as caught:
-            app(["chat", *arguments])
-        return int(caught.value.code or 0)
-
-    return run
 
 
 def last_thread(home: Path) -> str:
@@ -115,28 +95,9 @@ def test_a_failed_run_is_said_and_is_not_success(
     assert err.splitlines()[-1].startswith("localassist: The run failed: ")
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
-    """Type into ``localassist chat``; returns the exit code."""
-
-    def run(keys: str) -> int:
-        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-        monkeypatch.setattr("prompt_toolkit.output.create_output", lambda **_: DummyOutput())
-        with create_pipe_input() as keyboard:
-            monkeypatch.setattr(
-                "prompt_toolkit.application.current.AppSession.input", property(lambda _: keyboard)
-            )
-            keyboard.send_text(keys)
-            with pytest.raises(SystemExit) as caught:
-                app(["chat"])
-        return int(caught.value.code or 0)
-
-    return run
-
-
 @pytest.mark.parametrize("leave", ["/exit\r", "\x04"])
 def test_turns_until_the_user_leaves(
-    terminal: Callable[[str], int],
+    terminal: Run,
     engine: ScriptedEngine,
     capsys: pytest.CaptureFixture[str],
     localassist_home: Path,
@@ -152,7 +113,7 @@ def test_turns_until_the_user_leaves(
 
 
 def test_a_failure_does_not_end_the_conversation(
-    terminal: Callable[[str], int], engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+    terminal: Run, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine.enqueue(GenerationFailed("The engine broke."), "Better.")
     assert terminal("First?\rSecond?\r/exit\r") == 0
@@ -167,10 +128,10 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
     engine.enqueue("word " * 2000)
     original = chat._print_answer
 
-    def interrupted(conversation: chat.Conversation, question: str) -> None:
+    def interrupted(conversation: chat.Conversation, question: str, may_call: Any) -> None:
         timer = threading.Timer(0.5, os.kill, (os.getpid(), 2))
         timer.start()
-        original(conversation, question)
+        original(conversation, question, may_call)
 
     monkeypatch.setattr(chat, "_print_answer", interrupted)
     monkeypatch.setattr(engine, "_delay_seconds", 0.02)

@@ -245,7 +245,9 @@ async def test_the_async_twin(
             await both.wait()
         return f"met {who}"
 
-    engine = script(call("meet", who="a") + "\n" + call("meet", who="b") + "\n" + call("on", day="May"))
+    engine = script(
+        call("meet", who="a") + "\n" + call("meet", who="b") + "\n" + call("on", day="May")
+    )
     async with AsyncLocalAssist(settings=scripted_settings(tmp_path / "home")) as client:
         assistant = await client.beta.assistants.create(model="gpt-4o")
         thread = await client.beta.threads.create(messages=[{"role": "user", "content": "Well?"}])

@@ -108,6 +108,7 @@ async def take_turn(
     GrammarRejected, GenerationFailed.
     """
     # Grammars take a while to check and long conversations to tokenize: not on the event loop.
+    shown = request.tools  # as the caller wrote them, and as prompts were counted
     if request.tools:
         tools = await asyncio.to_thread(check_tools, request.tools, validate)
         request = replace(request, tools=tools)
@@ -128,7 +129,7 @@ async def take_turn(
             async for item in items:
                 yield item
         return
-    async with aclosing(_native(model, request, validate)) as items:
+    async with aclosing(_native(model, request, validate, shown)) as items:
         async for item in items:
             yield item
 
@@ -171,10 +172,10 @@ async def _plain(
 
 
 async def _native(
-    model: ChatModel, request: TurnRequest, validate: Validate
+    model: ChatModel, request: TurnRequest, validate: Validate, shown: Sequence[ToolSpec]
 ) -> AsyncGenerator[TurnItem, None]:
     """An answer in which the model may write calls itself, under one grammar."""
-    prompt = await asyncio.to_thread(model.prompts.build, request.messages, request.tools)
+    prompt = await asyncio.to_thread(model.prompts.build, request.messages, shown)
     answer = await asyncio.to_thread(answer_rule, request.response_format, validate)
     constraint = model.tool_format.constraint(
         request.tools, request.choice, parallel=request.parallel, answer=answer

@@ -141,3 +141,89 @@ def test_parts_are_joined_and_images_refused() -> None:
     image = {"type": "image_file", "image_file": {"file_id": "file-x"}}
     with pytest.raises(PromptRejected, match="msg_1 contains an image"):
         conversation([item("message", message_id="msg_1", role="user", content=[image])])
+
+
+def exchange(*outputs: str) -> list[Entry]:
+    """A question whose calls were answered with these outputs."""
+    entries = [entry("user", "the question", "q"), Entry(ChatMessage("assistant", "calls"), None)]
+    for number, output in enumerate(outputs):
+        message = ChatMessage("tool", output, tool_call_id=f"call_{number}", tool_name="f")
+        entries.append(Entry(message, None, "run"))
+    return entries
+
+
+def characters(messages: Sequence[ChatMessage]) -> int:
+    return sum(len(message.content) for message in messages)
+
+
+def cut_to(entries: list[Entry], budget: int, **options: Any) -> Context | None:
+    return fit(
+        entries, "be brief", budget_tokens=budget, last_messages=None, count=characters, **options
+    )
+
+
+def test_outputs_that_do_not_fit_are_cut_and_say_so() -> None:
+    context = cut_to(exchange("x" * 100_000, "short", "y" * 50_000), 10_000)
+    assert context is not None and 9_900 < context.prompt_tokens <= 10_000
+    *_, first, short, last = context.messages
+    first_cut, last_cut = context.cut
+    kept = first_cut.kept_characters
+    assert short.content == "short" and last_cut.kept_characters == kept > 4_900
+    assert first.content == "x" * kept + f"\n[… {100_000 - kept:,} characters left out]"
+    assert last.content == "y" * kept + f"\n[… {50_000 - kept:,} characters left out]"
+    assert (first_cut.tool_call_id, first_cut.characters) == ("call_0", 100_000)
+    assert (last_cut.tool_call_id, last_cut.characters) == ("call_2", 50_000)
+
+
+def test_what_people_wrote_is_never_cut() -> None:
+    assert cut_to([entry("user", "x" * 500, "q")], 300) is None
+    assert cut_to([entry("user", "x" * 500, "p"), *exchange("y" * 500)], 300) is not None
+    question = [entry("user", "x" * 500, "q"), *exchange("y" * 500)[1:]]
+    assert cut_to(question, 300) is None
+    assert cut_to(exchange("y" * 500), 300, may_cut=False) is None
+
+
+def test_the_first_message_stays_while_the_output_is_worth_reading() -> None:
+    entries = [entry("user", "z" * 2_000, "first"), *exchange("x" * 50_000)]
+    roomy, narrow = cut_to(entries, 4_000), cut_to(entries, 2_500)
+    assert roomy is not None and roomy.dropped == () and roomy.cut
+    assert narrow is not None and narrow.dropped == ("first",) and narrow.cut
+
+
+@given(
+    st.lists(st.integers(0, 5_000), min_size=1, max_size=5),
+    st.integers(1, 6_000),
+    st.integers(0, 3),
+)
+def test_cutting_keeps_the_budget_and_the_beginnings(
+    lengths: list[int], budget: int, before: int
+) -> None:
+    entries = [*talk(before), *exchange(*(f"{n}" * length for n, length in enumerate(lengths)))]
+    context = cut_to(entries, budget)
+    if context is None:
+        return
+    assert characters(context.messages) == context.prompt_tokens <= budget
+    shown = {m.tool_call_id: m.content for m in context.messages if m.tool_call_id}
+    cut = {one.tool_call_id: one for one in context.cut}
+    for number, length in enumerate(lengths):
+        call_id = f"call_{number}"
+        if call_id not in cut:
+            assert shown[call_id] == f"{number}" * length
+        else:
+            kept = cut[call_id].kept_characters
+            assert cut[call_id].characters == length > kept
+            assert shown[call_id].startswith(f"{number}" * kept + "\n[… ")
+
+
+def test_messages_of_the_run_itself_are_not_counted_as_the_last() -> None:
+    entries = [
+        *talk(2),
+        entry("user", "now", "q"),
+        Entry(ChatMessage("assistant", "I will look."), "said", "run"),
+        Entry(ChatMessage("tool", "rain", tool_call_id="c"), None, "run"),
+    ]
+    context = fit(
+        entries, "", budget_tokens=100, last_messages=1, count=words, run_id="run"
+    )  # fmt: skip
+    assert context is not None
+    assert [m.content for m in context.messages] == ["now", "I will look.", "rain"]

@@ -168,7 +168,8 @@ class RunUsage(WireModel):
 
 
 class Run(WireModel):
-    """``context_truncation`` says what was left out of the prompt, and is absent otherwise."""
+    """``context_truncation`` says which messages and which parts of tool outputs were left out of
+    the prompt, and is absent when nothing was."""
 
     omitted_when_none: ClassVar[frozenset[str]] = frozenset({"context_truncation"})
 

@@ -48,7 +48,9 @@ def end_run(session: Session, row: RunRow, status: str) -> list[RunEvent]:
     events: list[RunEvent] = []
     session.flush()  # steps that this transaction has ended are not open
     for step in run_steps.open_steps(session, row.id):
-        if step.type == "message_creation":
+        if step.type == "tool_calls":
+            keep_calls(session, row, step)
+        else:
             message_id = step.step_details["message_creation"]["message_id"]
             text, token_ids = run_events.streamed_text(session, row.id, message_id)
             said = GeneratedText(text, token_ids, row.model_id or "")
@@ -106,6 +108,13 @@ def close_message(
 def step_opened(row: RunRow, step: RunStepRow) -> list[NewEvent]:
     opened = run_steps.to_wire(step, row.expires_at).dump()
     return [NewEvent(wire.STEP_CREATED, opened), NewEvent(wire.STEP_IN_PROGRESS, opened)]
+
+
+def keep_calls(session: Session, row: RunRow, step: RunStepRow) -> None:
+    """Let a step that ends in the middle of its calls show what readers have seen of them."""
+    if not step.step_details["tool_calls"]:
+        calls = run_events.streamed_calls(session, row.id, step.id)
+        step.step_details = {"type": "tool_calls", "tool_calls": calls}
 
 
 def end_step(session: Session, row: RunRow, step: RunStepRow, status: str) -> list[RunEvent]:

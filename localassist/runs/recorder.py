@@ -105,6 +105,7 @@ class Recorder:
                     message_id = step.step_details["message_creation"]["message_id"]
                     text, token_ids = run_events.streamed_text(session, row.id, message_id)
                     return OpenMessage(message_id, step.id, text, token_ids), events
+                changes.keep_calls(session, row, step)
                 step.last_error = changes.INTERRUPTED
                 events += changes.end_step(session, row, step, "failed")
             return None, events

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from localassist.schemas.events import MESSAGE_DELTA, RunEvent
+from localassist.schemas.events import MESSAGE_DELTA, STEP_DELTA, RunEvent
 from localassist.storage.database import Session
 from localassist.storage.tables import Base, RunEventRow, RunRow
 
@@ -103,6 +103,26 @@ def streamed_text(session: Session, run_id: str, message_id: str) -> tuple[str, 
             text += [part["text"]["value"] for part in data["delta"]["content"] if "text" in part]
             tokens.extend(unpack(packed))
     return "".join(text), tuple(tokens)
+
+
+def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str, Any]]:
+    """The function calls of a step so far, as a step shows them, from the deltas in the log."""
+    rows = session.scalars(
+        select(RunEventRow.data)
+        .where(RunEventRow.run_id == run_id, RunEventRow.name == STEP_DELTA)
+        .order_by(RunEventRow.seq)
+    )
+    calls: list[dict[str, Any]] = []
+    for data in rows:
+        if data["id"] != step_id:
+            continue
+        for part in data["delta"]["step_details"]["tool_calls"]:
+            if "id" in part:
+                shown = {key: value for key, value in part.items() if key != "index"}
+                calls.append({**shown, "function": dict(part["function"])})
+            else:
+                calls[part["index"]]["function"]["arguments"] += part["function"]["arguments"]
+    return calls
 
 
 def delete_logs(session: Session, ended_before: int) -> int:

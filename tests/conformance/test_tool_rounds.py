@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +250,18 @@ def test_cancelling_while_the_run_waits(talk: Talk) -> None:
     talk.say("Never mind.")
 
 
+def streamed_calls(events: list[Event]) -> list[Any]:
+    """What the deltas of one step with one call add up to."""
+    (first, *more) = [
+        event.data["delta"]["step_details"]["tool_calls"][0]
+        for event in events
+        if event.name == "thread.run.step.delta"
+    ]
+    arguments = "".join(part["function"]["arguments"] for part in more)
+    function = {"name": "get_weather", "arguments": arguments, "output": None}
+    return [{"id": first["id"], "type": "function", "function": function}]
+
+
 def test_a_budget_that_ends_in_the_middle_of_a_call(talk: Talk, use_engine: UseEngine) -> None:
     use_engine(call("P" * 1000))
     path = f"/threads/{talk.thread_id}/runs"
@@ -260,6 +271,51 @@ def test_a_budget_that_ends_in_the_middle_of_a_call(talk: Talk, use_engine: UseE
     ended = events[-1].data
     assert ended["incomplete_details"] == {"reason": "max_completion_tokens"}
     assert ended["required_action"] is None and ended["usage"]["completion_tokens"] == 256
-    assert json.dumps(ended["usage"]) == json.dumps(events[-2].data["usage"])
+    closed = events[-2].data
+    assert ended["usage"]["total_tokens"] == closed["usage"]["total_tokens"]
+    # What was streamed of the call can be read later as well.
+    shown = closed["step_details"]["tool_calls"]
+    assert shown == streamed_calls(events)
+    assert shown[0]["function"]["arguments"].startswith('{"city": "PPP')
     talk.say("Try again.")
     assert wait(talk).status == "completed"
+
+
+def test_a_prompt_budget_holds_for_all_rounds_together(talk: Talk, use_engine: UseEngine) -> None:
+    use_engine(call("Paris"))
+    runs = talk.client.beta.threads.runs
+    run = runs.create_and_poll(**talk.ids, max_prompt_tokens=1000)
+    (asked,) = calls_of(run)
+    done = runs.submit_tool_outputs_and_poll(
+        run_id=run.id,
+        thread_id=talk.thread_id,
+        tool_outputs=[{"tool_call_id": asked.id, "output": "rain " * 200}],
+    )
+    assert done.status == "incomplete" and done.incomplete_details is not None
+    assert done.incomplete_details.reason == "max_prompt_tokens"
+    assert done.usage is not None and 0 < done.usage.prompt_tokens <= 1000
+    assert stored_output(talk, run) == "rain " * 200
+
+
+def test_cancelling_in_the_middle_of_a_call(talk: Talk, use_engine: UseEngine) -> None:
+    use_engine(call("P" * 4000), delay_seconds=0.01)
+    runs = talk.client.beta.threads.runs
+    path = f"/threads/{talk.thread_id}/runs"
+    body = {"assistant_id": talk.assistant_id, "stream": True}
+    events: list[Event] = []
+    deltas = 0
+    for event in raw_stream(talk.client, "POST", path, json=body):
+        events.append(event)
+        is_delta = event.name == "thread.run.step.delta"
+        deltas += is_delta
+        if is_delta and deltas == 3:
+            cancelled = runs.cancel(events[0].data["id"], thread_id=talk.thread_id)
+            assert cancelled.status == "cancelling"
+    names = short(e.name for e in events)
+    assert [name for name in names if name != "S.delta"][-3:] == [
+        "R.cancelling",
+        "S.cancelled",
+        "R.cancelled",
+    ]
+    assert events[-2].data["step_details"]["tool_calls"] == streamed_calls(events)
+    talk.say("Never mind.")

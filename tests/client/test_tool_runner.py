@@ -16,6 +16,7 @@ import pytest
 from localassist import AsyncLocalAssist, LocalAssist, run_tools, run_tools_async
 from localassist.client import host
 from localassist.client.tool_runner import (
+    REFUSED,
     CallResult,
     FunctionCall,
     Run,
@@ -152,7 +153,7 @@ def test_a_refused_call_is_not_made(
     ids = begin(client)
     run = run_tools(client, **ids, tools=[fail, add], on_call=lambda call: call.name != "fail")
     assert run.status == "completed"
-    assert "The user refused this call." in told(engine) and "made\n" not in told(engine)
+    assert REFUSED in told(engine) and "Error" not in told(engine)
     assert "3.0" in told(engine)
 
 

@@ -34,11 +34,13 @@ from localassist.runs.writer import RunWriter
 from localassist.services.assistants import Assistants
 from localassist.services.chat import Chat
 from localassist.services.embeddings import Embeddings
+from localassist.services.explain import Explain
 from localassist.services.files import Files
 from localassist.services.messages import Messages
 from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.threads import Threads
+from localassist.services.tool_mode import ProbedToolModes
 from localassist.settings import Settings
 from localassist.storage.blobs import BlobStore
 from localassist.storage.database import Database
@@ -65,6 +67,7 @@ class Runtime:
     models: Models
     chat: Chat
     embeddings: Embeddings
+    explain: Explain
     pool: EnginePool | None
     default_project: str = DEFAULT_PROJECT
 
@@ -96,7 +99,8 @@ async def open_runtime(
             shelf = _EmbedderShelf(catalog)
             stack.callback(shelf.close)
             embedders = shelf.get
-        models = Models(catalog, lease, has_room, embedders, validate_grammar)
+        tool_modes = ProbedToolModes(settings.home, validate_grammar)
+        models = Models(catalog, lease, has_room, embedders, validate_grammar, tool_modes)
         stack.push_async_callback(models.close)
         feed = EventFeed()
         writer = RunWriter(database, feed)
@@ -116,6 +120,7 @@ async def open_runtime(
             models=models,
             chat=Chat(models),
             embeddings=Embeddings(models),
+            explain=Explain(models),
             pool=pool,
         )
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from localassist.cli import chat, models, serve
+from localassist.cli import chat, models, serve, tools
 from localassist.cli.output import EXIT_USAGE, report
 from localassist.errors import LocalAssistError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
+app.add_typer(tools.app, name="tools")
 
 
 def _print_version(is_wanted: bool) -> None:

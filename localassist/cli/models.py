@@ -29,8 +29,9 @@ def list_models(context: typer.Context) -> None:
     catalog = _catalog(context)
     models = catalog.list()
     defaults = {catalog.default(kind).id for kind in ("chat", "embedding")}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "kind", "default", "size", "context", "licence", "origin"):
+    # Eight columns fit a terminal of 80 characters only side by side.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for heading in ("name", "kind", "default", "size", "context", "tools", "licence", "origin"):
         is_number = heading in ("size", "context")
         table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     for model in models:
@@ -40,6 +41,7 @@ def list_models(context: typer.Context) -> None:
             "yes" if model.id in defaults else "",
             _megabytes(model.size_bytes),
             "" if model.context_length is None else f"{model.context_length:,}",
+            _tool_mode(context, model, "{mode}"),
             Text(model.licence),
             _origin(catalog, model),
         )
@@ -57,8 +59,15 @@ def add(
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy the file into the data folder.")
     ] = False,
+    tool_mode: Annotated[
+        str,
+        typer.Option(help="How functions are called: native, guided, none, or auto to find out."),
+    ] = "auto",
 ) -> None:
     """Make a GGUF file known as a model. The file is used where it lies, unless copied."""
+    from localassist.registry.describe import check_tool_mode
+
+    mode = check_tool_mode(tool_mode)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,6 +80,7 @@ def add(
             path,
             model_id=name,
             copy=copy,
+            tool_mode=mode,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     place = "a copy is in the data folder" if copy else "the file stays where it is; keep it there"
@@ -99,7 +109,7 @@ def add_server(
     tool_mode: Annotated[
         str | None,
         typer.Option(
-            help="How functions are called: native, guided or none; by default what fits.",
+            help="How functions are called: native, guided, none or auto; by default what fits.",
             show_default=False,
         ),
     ] = None,
@@ -129,6 +139,8 @@ def show(context: typer.Context, name: Name) -> None:
     found = catalog.find(name)
     model = catalog.get(name) if found is None else found
     for field, value in model.model_dump(mode="json", exclude={"source"}).items():
+        if field == "tool_mode":
+            value = _tool_mode(context, model, "{mode} ({how})")
         if value not in (None, "", 0, [], {}):
             _say_field(field, _plain(value))
     _say_field("origin", _origin(catalog, model))
@@ -166,6 +178,19 @@ def _say(text: str) -> None:
 
 def _say_field(field: str, value: str) -> None:
     console.print(Text.assemble((f"{field:<15} ", "bold"), value), soft_wrap=True)
+
+
+def _tool_mode(context: typer.Context, model: ModelManifest, known: str) -> str:
+    """How the model calls functions; ``known`` words what was found out with ``auto``."""
+    if model.kind != "chat" or model.tool_mode != "auto":
+        return model.tool_mode if model.kind == "chat" else ""
+    from localassist.registry.tool_modes import ToolModeMemory
+
+    found = ToolModeMemory(context.obj.home).recall(model)
+    if found is None:
+        return "auto"
+    how = f"auto: {found.right_calls:.0%} right calls, {found.left_alone:.0%} left alone"
+    return known.format(mode=found.mode, how=how)
 
 
 def _origin(catalog: Catalog, model: ModelManifest) -> str:

@@ -75,6 +75,12 @@ def explain(error: APIError) -> str:
     return message if isinstance(message, str) else error.message
 
 
+def explain_calls(client: LocalAssist, request: dict[str, Any]) -> dict[str, Any]:
+    """What ``POST /tools/explain`` answers to ``request``."""
+    answer: Any = client.post("/tools/explain", body=request, cast_to=object)
+    return dict(answer)
+
+
 def loading(client: LocalAssist) -> dict[str, float]:
     """The models that are being loaded at the moment, with the loaded part of each, 0 to 1."""
     impatient = client.with_options(max_retries=0, timeout=1.0)

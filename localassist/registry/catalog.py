@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from localassist.errors import ConfigError, InvalidRequest, ModelNotFound
-from localassist.registry.config import ModelsSettings
+from localassist.registry.config import ModelsSettings, ToolMode
 from localassist.registry.describe import check_chat_model, choose_id, describe
 from localassist.registry.folder import ModelsFolder
 from localassist.registry.gguf import read_header
@@ -132,6 +132,7 @@ class Catalog:
         *,
         model_id: str | None = None,
         copy: bool = False,
+        tool_mode: ToolMode = "auto",
         progress: Progress | None = None,
     ) -> ModelManifest:
         """Make a GGUF file known as a chat model, by default under its file's name.
@@ -148,6 +149,7 @@ class Catalog:
         self._check_free(model_id, weights)
         sha256 = copy_file(path, weights, progress) if copy else hash_file(path, progress)
         manifest = describe(model_id, weights, sha256, size_bytes, header)
+        manifest = manifest.model_copy(update={"tool_mode": tool_mode})
         self._folder.save(manifest)
         return manifest
 
@@ -203,7 +205,11 @@ class Catalog:
         return manifest
 
     def _models(self) -> dict[str, ModelManifest]:
-        return {**self._shipped, **self._folder.snapshot().models}
+        models = {**self._shipped, **self._folder.snapshot().models}
+        for model_id, mode in self._settings.tool_mode.items():
+            if model_id in models:
+                models[model_id] = models[model_id].model_copy(update={"tool_mode": mode})
+        return models
 
     def _default_by_setting(self, kind: Kind) -> str | None:
         return self._settings.default_chat if kind == "chat" else self._settings.default_embedder

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+ToolMode = Literal["native", "guided", "none", "auto"]
+"""How a model calls functions; see ``models/README.md``."""
 
 
 class ModelsSettings(BaseModel):
@@ -24,6 +29,10 @@ class ModelsSettings(BaseModel):
     hosted_chat_names: tuple[str, ...] = ("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*")
     """Patterns of hosted model names that the default chat model answers to, so that programs
     run unchanged. Empty refuses them."""
+
+    tool_mode: dict[str, ToolMode] = Field(default_factory=dict)
+    """How models call functions: a model's id to ``native``, ``guided``, ``none`` or ``auto``. Wins
+    over the model's manifest. See [models](../../models/README.md#how-a-model-calls-functions)."""
 
     hosted_embedding_names: tuple[str, ...] = ("text-embedding-*",)
     """Patterns of hosted model names that the default embedding model answers to."""

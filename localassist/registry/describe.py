@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast, get_args
 
 from localassist.errors import ConfigError, ModelFileRejected
+from localassist.registry.config import ToolMode
 from localassist.registry.gguf import GgufHeader
-from localassist.registry.manifest import (
-    ID_PATTERN,
-    FileSource,
-    ModelManifest,
-    ServerSource,
-    ToolMode,
-)
+from localassist.registry.manifest import ID_PATTERN, FileSource, ModelManifest, ServerSource
 
 _EMBEDDING_ARCHITECTURES = re.compile(r"bert|-embed(ding)?$")
 
@@ -69,7 +65,6 @@ def describe(
         description=name if size_label in name else f"{name} {size_label}".strip(),
         quantization=header.quantization,
         context_length=header.context_length or None,
-        tool_mode=tool_mode_of(header.chat_template),
     )
 
 
@@ -87,7 +82,8 @@ def describe_server(source: ServerSource, name: str, model_id: str | None) -> Mo
     )
 
 
-def tool_mode_of(chat_template: str | None) -> ToolMode:
-    """``native`` where the template renders tools, so the model was trained to call them."""
-    mentions_tools = chat_template is not None and re.search(r"\btools\b", chat_template)
-    return "native" if mentions_tools else "guided"
+def check_tool_mode(value: str) -> ToolMode:
+    """``value`` if it is a tool mode; ConfigError otherwise."""
+    if value not in get_args(ToolMode):
+        raise ConfigError(f"tool_mode: `{value}` is not native, guided, none or auto.")
+    return cast(ToolMode, value)

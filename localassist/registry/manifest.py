@@ -26,6 +26,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from localassist.errors import ConfigError
+from localassist.registry.config import ToolMode
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,7 +34,6 @@ else:
     import tomli as tomllib
 
 Kind = Literal["chat", "embedding"]
-ToolMode = Literal["native", "guided", "none"]
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 _ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?\Z")
@@ -148,7 +148,7 @@ class ModelManifest(BaseModel):
     quantization: str | None = None
     context_length: int | None = Field(default=None, gt=0)
     dimensions: int | None = Field(default=None, gt=0)
-    tool_mode: ToolMode = "none"
+    tool_mode: ToolMode = "auto"
     chat_template: str | None = None
     sampling: SamplingDefaults = Field(default_factory=SamplingDefaults)
 

@@ -100,7 +100,9 @@ class RunLoop:
             await _fail(recorder, "server_error", "Sorry, something went wrong.")
 
     async def _turn(self, job: Job, recorder: Recorder, opened: OpenMessage | None) -> None:
-        async with self._models.chat(job.run.model) as model:
+        run = job.run
+        calls = run.tool_choice != "none" and any(tool.type == "function" for tool in run.tools)
+        async with self._models.chat(run.model, calls_functions=calls) as model:
             await self._turn_of(model, job, recorder, opened)
 
     async def _turn_of(
@@ -128,7 +130,8 @@ class RunLoop:
         toolbox = Toolbox.from_wire([tool.dump() for tool in run.tools])
         choice = self._choice(run, toolbox, rounds)
         tools: Sequence[ToolSpec] = () if choice.mode == "none" else toolbox.functions
-        fitted, prompt = await self._context(job, model, recorder, found, tools)
+        shown = tools if model.writes_calls(choice) else ()
+        fitted, prompt = await self._context(job, model, recorder, found, shown)
         return TurnRequest(
             messages=fitted.messages,
             sampling=_sampling(job, model, fitted.prompt_tokens),
@@ -167,9 +170,10 @@ class RunLoop:
         model: ChatModel,
         recorder: Recorder,
         found: Sequence[Item],
-        tools: Sequence[ToolSpec],
+        shown: Sequence[ToolSpec],
     ) -> tuple[context.Context, Sequence[int] | None]:
-        """What fits, and its prompt where that shows no tools: it was built for counting."""
+        """What fits beside the tools it shows, and its prompt where that shows none: it was built
+        for counting."""
         run = job.run
         window = model.engine.context_length
         reserve = min(self._settings.completion_reserve_tokens, window // 4)
@@ -177,8 +181,6 @@ class RunLoop:
         limited = run.max_prompt_tokens is not None
         if run.max_prompt_tokens is not None:
             budget = min(room, run.max_prompt_tokens - job.used.prompt_tokens)
-        shown = () if model.guided is not None else tools
-
         last: tuple[Sequence[ChatMessage], Sequence[int]] = ((), ())
 
         def count(messages: Sequence[ChatMessage]) -> int:
@@ -293,9 +295,9 @@ class _TurnWriter:
         # Without a budget of the caller's, an answer that fills the context is simply over:
         # programs wait for "completed".
         if end.reason == "length" and self._has_budget:
-            await self._recorder.cut_off(message, said, end.usage)
+            await self._recorder.cut_off(message, said, end.usage, evidence=end.evidence)
         else:
-            await self._recorder.complete(message, said, end.usage)
+            await self._recorder.complete(message, said, end.usage, evidence=end.evidence)
 
 
 async def _fail(recorder: Recorder, code: str, message: str) -> None:

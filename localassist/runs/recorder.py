@@ -10,8 +10,7 @@ simply goes on from there. Knows nothing of models or prompts.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from localassist.storage import items, messages, run_events, run_steps, runs
 from localassist.storage.database import Session
 from localassist.storage.run_events import NewEvent
 from localassist.storage.tables import MessageRow, RunRow
+from localassist.tools.metadata import as_metadata
 
 T = TypeVar("T")
 
@@ -157,21 +157,36 @@ class Recorder:
 
         await self._commit(change, durable=False)
 
-    async def complete(self, opened: OpenMessage, said: GeneratedText, usage: Usage) -> None:
-        """End the open message, its step and the run."""
+    async def complete(
+        self,
+        opened: OpenMessage,
+        said: GeneratedText,
+        usage: Usage,
+        *,
+        evidence: Mapping[str, Any],
+    ) -> None:
+        """End the open message, its step and the run. ``evidence``, as in ``require_action``, says
+        why the model answered."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
-            events = _close(session, row, opened, said, usage, None)
+            events = _close(session, row, opened, said, usage, None, evidence)
             return None, [*events, *changes.end_run(session, row, "completed")]
 
         await self._commit(change)
 
-    async def cut_off(self, opened: OpenMessage, said: GeneratedText, usage: Usage) -> None:
+    async def cut_off(
+        self,
+        opened: OpenMessage,
+        said: GeneratedText,
+        usage: Usage,
+        *,
+        evidence: Mapping[str, Any],
+    ) -> None:
         """The completion budget is spent: end the message, its step and the run incomplete."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
             row.incomplete_reason = "max_completion_tokens"
-            events = _close(session, row, opened, said, usage, "max_tokens")
+            events = _close(session, row, opened, said, usage, "max_tokens", evidence)
             return None, [*events, *changes.end_run(session, row, "incomplete")]
 
         await self._commit(change)
@@ -194,19 +209,19 @@ class Recorder:
         *,
         said_in: str | None,
         expires_at: int,
-        evidence: dict[str, Any],
+        evidence: Mapping[str, Any],
     ) -> None:
         """Wait for the caller to answer ``calls``; the step stays open and the lease ends. A run
         that another process was asked to cancel ends instead.
 
         ``said_in`` is the message with which the same turn began. ``evidence`` becomes the step's
-        metadata, each value as JSON text.
+        metadata, each value as JSON text, cut to what fits.
         """
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
             step = run_steps.row(session, step_id)
             step.usage = RunUsage.of(usage).dump()
-            step.metadata_ = {key: json.dumps(value)[:512] for key, value in evidence.items()}
+            step.metadata_ = as_metadata(evidence)
             step.step_details = {
                 "type": "tool_calls",
                 "tool_calls": [changes.call_json(call, output=None) for call in calls],
@@ -299,8 +314,10 @@ def _close(
     said: GeneratedText,
     usage: Usage,
     incomplete_reason: str | None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> list[RunEvent]:
     step = run_steps.row(session, opened.step_id)
     step.usage = RunUsage.of(usage).dump()
+    step.metadata_ = as_metadata(evidence or {})
     events = changes.close_message(session, row, opened.message_id, said, incomplete_reason)
     return [*events, *changes.end_step(session, row, step, "completed")]

@@ -145,12 +145,12 @@ class Chat:
                     yield answer.chunk(_delta(item))
 
     async def _turn(self, body: ChatCompletionCreate) -> AsyncGenerator[TurnItem, None]:
-        messages = _conversation(body.messages)
-        tools, choice = _tools(body)
+        messages = conversation(body.messages)
+        tools, choice = offered_tools(body)
         response_format = None if body.response_format is None else body.response_format.dump()
         # A model may take long to load, and what is wrong with a request is said at once.
         await asyncio.to_thread(_check, body, response_format, self._models.validate)
-        async with self._models.chat(body.model) as model:
+        async with self._models.chat(body.model, calls_functions=bool(tools)) as model:
             request = TurnRequest(
                 messages=messages,
                 sampling=_sampling(body, model),
@@ -187,7 +187,9 @@ def _sampling(body: ChatCompletionCreate, model: ChatModel) -> SamplingParams:
     )
 
 
-def _tools(body: ChatCompletionCreate) -> tuple[Sequence[ToolSpec], ToolChoice]:
+def offered_tools(body: ChatCompletionCreate) -> tuple[Sequence[ToolSpec], ToolChoice]:
+    """The functions that this turn may call, and whether it must. Raises InvalidRequest for a
+    named one that is not there."""
     tools = [tool.spec() for tool in body.function_tools]
     wanted = body.tool_choice
     if isinstance(wanted, ChosenAllowedTools):
@@ -202,7 +204,8 @@ def _tools(body: ChatCompletionCreate) -> tuple[Sequence[ToolSpec], ToolChoice]:
     return ((), choice) if choice.mode == "none" else (tools, choice)
 
 
-def _conversation(messages: Sequence[ChatMessageInput]) -> list[ChatMessage]:
+def conversation(messages: Sequence[ChatMessageInput]) -> list[ChatMessage]:
+    """The messages as templates see them. Raises PromptRejected for an image."""
     names: dict[str, str] = {}
     return [_message(message, names) for message in messages]
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from localassist.chat.template import ChatTemplate
 from localassist.engine.remote import ServerAddress, ServerEngine, connect
-from localassist.errors import ConfigError, ModelLoadFailed
+from localassist.errors import ConfigError, ModelLoadFailed, PromptRejected
 from localassist.registry.catalog import Catalog
-from localassist.registry.describe import describe_server, tool_mode_of
-from localassist.registry.manifest import ModelManifest, ServerSource, ToolMode
+from localassist.registry.config import ToolMode
+from localassist.registry.describe import check_tool_mode, describe_server
+from localassist.registry.manifest import ModelManifest, ServerSource
+from localassist.services.tool_mode import possible_modes
 from localassist.tools.schema import value_problem
 
 
@@ -53,8 +56,8 @@ def add_server(
 ) -> AddedServer:
     """Make a model of the server at ``url`` known, once it has shown what it can do. Blocks.
 
-    Without a ``tool_mode`` the most capable one that model and server allow is chosen. Raises
-    ConfigError and what ``open_server_engine`` raises.
+    Without a ``tool_mode`` it is found out when first needed, where the server leaves a choice.
+    Raises ConfigError and what ``open_server_engine`` raises.
     """
     try:
         source = ServerSource(server=url, model=model, api_key_env=api_key_env)
@@ -62,10 +65,10 @@ def add_server(
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {said}.") from error
-    wanted = None if tool_mode is None else _known_tool_mode(tool_mode)
+    wanted = None if tool_mode is None else check_tool_mode(tool_mode)
     engine = connect(_address(source), model_id or "model", value_problem)
     try:
-        mode = wanted or _best_tool_mode(engine)
+        mode = wanted or _open_tool_mode(engine)
         _check_tool_mode(mode, engine)
     finally:
         engine.disconnect()
@@ -88,18 +91,14 @@ def _address(source: ServerSource) -> ServerAddress:
     )
 
 
-def _known_tool_mode(value: str) -> ToolMode:
-    if value not in ("native", "guided", "none"):
-        raise ConfigError(f"tool_mode: `{value}` is not native, guided or none.")
-    return value  # type: ignore[return-value]  # just checked
-
-
-def _best_tool_mode(engine: ServerEngine) -> ToolMode:
-    facts = engine.facts
-    wanted = tool_mode_of(facts.chat_template)
-    if not facts.grammar or (wanted == "guided" and not facts.score):
-        return "none"
-    return wanted
+def _open_tool_mode(engine: ServerEngine) -> ToolMode:
+    """``auto`` where there is a choice to find out about."""
+    try:
+        template = ChatTemplate(engine.chat_template, engine.special_tokens)
+    except PromptRejected:  # a template in the manifest may replace it
+        return "auto"
+    possible = possible_modes(engine, template)
+    return "auto" if {"native", "guided"} <= set(possible) else possible[0]
 
 
 def _check_tool_mode(mode: ToolMode, engine: ServerEngine) -> None:

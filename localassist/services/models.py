@@ -11,14 +11,16 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from localassist.chat.formats import FORMATS, ToolCallFormat
+from localassist.chat.formats import FORMATS, ToolCallFormat, ToolChoice
 from localassist.chat.prompt import PromptBuilder
 from localassist.chat.template import ChatTemplate
 from localassist.core import SamplingParams
 from localassist.engine.request import Engine
 from localassist.errors import InvalidRequest, LocalAssistError, ModelNotFound
 from localassist.registry.catalog import Catalog
+from localassist.registry.config import ToolMode
 from localassist.registry.manifest import ModelManifest
 from localassist.retrieval.embedders import Embedder
 from localassist.schemas.base import Page
@@ -40,7 +42,7 @@ LoadEmbedder = Callable[[ModelManifest], Awaitable[Embedder]]
 @dataclass(frozen=True, slots=True)
 class ChatModel:
     """A loaded chat model, ready for turns. ``guided`` is set for models that are led through
-    tool calls instead of writing them."""
+    tool calls instead of writing them. The manifest's tool mode is settled, never ``auto``."""
 
     manifest: ModelManifest
     engine: Engine
@@ -57,6 +59,27 @@ class ChatModel:
             fields["top_p"] = top_p
         return SamplingParams(**fields)  # type: ignore[arg-type]  # the manifest has checked them
 
+    def writes_calls(self, choice: ToolChoice) -> bool:
+        """Whether it writes the calls of such a turn itself, so that its prompt shows the tools.
+        One of mode ``none`` is only ever told to call, never asked whether to."""
+        if self.guided is not None:
+            return False
+        return choice.demands_call or self.manifest.tool_mode != "none"
+
+
+class ToolModes(Protocol):
+    """How models of tool mode ``auto`` are dealt with; see ``tool_mode``."""
+
+    async def known(
+        self, manifest: ModelManifest, engine: Engine, template: ChatTemplate
+    ) -> ToolMode:
+        """The mode, as far as it can be told without asking the model."""
+        ...
+
+    async def settle(self, native: ChatModel, template: ChatTemplate) -> ToolMode:
+        """The mode, found out with ``native``, the model as one that writes calls itself."""
+        ...
+
 
 class Models:
     """``/models``, and the one way to a loaded model."""
@@ -68,7 +91,9 @@ class Models:
         has_room: HasRoom,
         load_embedder: LoadEmbedder,
         validate: Validate,
+        tool_modes: ToolModes,
     ) -> None:
+        self._tool_modes = tool_modes
         self._catalog = catalog
         self._lease_engine = lease_engine
         self._has_room = has_room
@@ -108,13 +133,21 @@ class Models:
             )
 
     @asynccontextmanager
-    async def chat(self, name: str) -> AsyncIterator[ChatModel]:
+    async def chat(self, name: str, *, calls_functions: bool = False) -> AsyncIterator[ChatModel]:
         """The chat model that ``name`` means, loaded until the end of the block, which is one turn:
-        between turns it may make room for another. Raises ModelNotFound, ModelFileRejected or
-        ModelLoadFailed."""
+        between turns it may make room for another. ``calls_functions``: this turn has tools, so how
+        the model calls them must be found out if that is open. Raises ModelNotFound,
+        ModelFileRejected or ModelLoadFailed."""
         manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
         async with self._lease_engine(manifest) as engine:
-            yield self._assemble(manifest, engine)
+            template = self._template(manifest, engine)
+            mode = manifest.tool_mode
+            if mode == "auto" and calls_functions:
+                native = self._assemble(manifest, engine, template, "native")
+                mode = await self._tool_modes.settle(native, template)
+            elif mode == "auto":
+                mode = await self._tool_modes.known(manifest, engine, template)
+            yield self._assemble(manifest, engine, template, mode)
 
     def prepare_default(self) -> None:
         """Begin to load the model that stands in for hosted ones. What fails is a warning in the
@@ -147,7 +180,7 @@ class Models:
             manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
             if not await self._has_room(manifest):
                 return
-            async with self.chat(name) as model:
+            async with self.chat(name, calls_functions=calls_functions) as model:
                 if calls_functions and model.guided is not None:
                     await self._similarity(["ready"])
         except LocalAssistError as error:
@@ -157,9 +190,11 @@ class Models:
         manifest = await asyncio.to_thread(self._catalog.default, "embedding")
         return await (await self._load_embedder(manifest)).embed(texts)
 
-    def _assemble(self, manifest: ModelManifest, engine: Engine) -> ChatModel:
-        template = self._template(manifest, engine)
-        tool_format = FORMATS["hermes" if manifest.tool_mode == "native" else "plain"]
+    def _assemble(
+        self, manifest: ModelManifest, engine: Engine, template: ChatTemplate, mode: ToolMode
+    ) -> ChatModel:
+        manifest = manifest.model_copy(update={"tool_mode": mode})
+        tool_format = FORMATS["plain" if manifest.tool_mode == "guided" else "hermes"]
         prompts = PromptBuilder(engine, template, tool_format, manifest.id)
         guided = None
         if manifest.tool_mode == "guided":

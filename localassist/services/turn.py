@@ -2,7 +2,8 @@
 
 Runs and chat completions both speak to models only through this. A model that writes calls itself
 is held to one grammar; a small one is led: first it is decided whether and what to call, and only
-an answer is written freely. Knows nothing of threads, storage or the wire.
+an answer is written freely. One of mode ``none`` answers, unless a call is demanded.
+Knows nothing of threads, storage or the wire.
 """
 
 from __future__ import annotations
@@ -120,12 +121,13 @@ async def take_turn(
             for item in _planned(model, plan):
                 yield item
             return
-        async with aclosing(_plain(model, request, validate, plan.usage)) as items:
+        spent, evidence = plan.usage, _evidence(plan)
+        async with aclosing(_plain(model, request, validate, spent, evidence)) as items:
             async for item in items:
                 yield item
         return
-    if model.guided is not None or not request.tools:
-        async with aclosing(_plain(model, request, validate, Usage())) as items:
+    if not request.tools or not model.writes_calls(request.choice):
+        async with aclosing(_plain(model, request, validate)) as items:
             async for item in items:
                 yield item
         return
@@ -141,17 +143,29 @@ def _planned(model: ChatModel, plan: ToolPlan) -> list[TurnItem]:
         items.append(CallBegun(index, call.id, call.name))
         items.append(Arguments(index, call.arguments))
     said = GeneratedText(model.tool_format.render_calls(made), (), model.manifest.id)
-    evidence = {
-        "tool_scores": {score.name: round(score.decision, 3) for score in plan.scores},
-        "argument_evidence": [dict(call.evidence) for call in plan.calls],
-    }
-    return [*items, TurnEnded("stop", plan.usage, said, made, evidence)]
+    return [*items, TurnEnded("stop", plan.usage, said, made, _evidence(plan))]
+
+
+def _evidence(plan: ToolPlan) -> dict[str, Any]:
+    """Why the plan is what it is; empty where there was nothing to decide."""
+    evidence: dict[str, Any] = {}
+    if plan.scores:
+        scores = {score.name: round(score.decision, 3) for score in plan.scores}
+        evidence["tool_scores"] = scores
+    if plan.calls:
+        evidence["argument_evidence"] = [dict(call.evidence) for call in plan.calls]
+    return evidence
 
 
 async def _plain(
-    model: ChatModel, request: TurnRequest, validate: Validate, spent: Usage
+    model: ChatModel,
+    request: TurnRequest,
+    validate: Validate,
+    spent: Usage | None = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> AsyncGenerator[TurnItem, None]:
-    """An answer without calls, token for token."""
+    """An answer without calls, token for token. ``spent`` and ``evidence`` are those of the
+    decision to answer."""
     prompt = request.prompt
     if prompt is None:
         prompt = (await asyncio.to_thread(model.prompts.build, request.messages)).token_ids
@@ -168,7 +182,8 @@ async def _plain(
                 yield Text(piece.text, piece.token_ids, piece.logprobs)
             else:
                 generated = GeneratedText("".join(said), tuple(tokens), model.manifest.id)
-                yield TurnEnded(piece.reason, spent + piece.usage, generated)
+                usage = (spent or Usage()) + piece.usage
+                yield TurnEnded(piece.reason, usage, generated, evidence=dict(evidence or {}))
 
 
 async def _native(

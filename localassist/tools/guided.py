@@ -124,7 +124,7 @@ class GuidedCaller:
         Raises InvalidRequest for a named tool that is not there, and what the engine raises.
         """
         candidates = choice.among(tools)
-        question = await asyncio.to_thread(self._question, conversation)
+        question = await asyncio.to_thread(self.question, conversation)
         ended_by_tool = bool(conversation) and conversation[-1].role == "tool"
         if not candidates or (not choice.demands_call and (ended_by_tool or not question)):
             return ToolPlan()
@@ -140,9 +140,9 @@ class GuidedCaller:
         call = await self._call(work, tool, question)
         return ToolPlan((call,), tuple(scores), work.usage)
 
-    def _question(self, conversation: Sequence[ChatMessage]) -> str:
+    def question(self, conversation: Sequence[ChatMessage]) -> str:
         """What is being asked: the last user message, after the one before it if it is short and
-        goes on from it."""
+        goes on from it. May ask a server for tokens, so call it from a thread."""
         asked = [message.content.strip() for message in conversation if message.role == "user"]
         if not asked:
             return ""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.errors import ConfigError, ModelFileRejected
-from localassist.registry.describe import check_chat_model, choose_id, describe, tool_mode_of
+from localassist.registry.describe import check_chat_model, check_tool_mode, choose_id, describe
 from localassist.registry.gguf import GgufHeader, read_header
 from localassist.registry.manifest import ID_PATTERN
 from tests.registry.conftest import WriteGguf
@@ -62,17 +62,22 @@ def test_what_is_no_chat_model_is_named(odd: GgufHeader, said: str) -> None:
         check_chat_model(PATH, odd)
 
 
-def test_the_tool_mode_follows_the_template() -> None:
-    assert tool_mode_of("{% if tools %}...{% endif %}") == "native"
-    assert tool_mode_of("{{ toolset }}") == "guided"
-    assert tool_mode_of(None) == "guided"
+@pytest.mark.parametrize("mode", ["native", "guided", "none", "auto"])
+def test_a_tool_mode_is_known(mode: str) -> None:
+    assert check_tool_mode(mode) == mode
+
+
+@pytest.mark.parametrize("mode", ["", "Native", "hermes"])
+def test_another_tool_mode_is_refused(mode: str) -> None:
+    with pytest.raises(ConfigError, match="is not native, guided, none or auto"):
+        check_tool_mode(mode)
 
 
 def test_a_manifest_says_what_the_header_says(write_gguf: WriteGguf) -> None:
     path = write_gguf()
     manifest = describe("tiny", path, "0" * 64, 5, read_header(path))
     assert (manifest.kind, manifest.licence, manifest.quantization) == ("chat", "mit", "Q4_0")
-    assert (manifest.context_length, manifest.tool_mode) == (512, "guided")
+    assert (manifest.context_length, manifest.tool_mode) == (512, "auto")
     assert manifest.description == "Tiny 1K"
     assert manifest.sampling == {}
 

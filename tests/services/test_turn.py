@@ -44,7 +44,7 @@ def model(engine: ScriptedEngine, tool_mode: str) -> ChatModel:
         }
     )
     template = ChatTemplate(engine.chat_template, engine.special_tokens)
-    tool_format = FORMATS["hermes" if tool_mode == "native" else "plain"]
+    tool_format = FORMATS["plain" if tool_mode == "guided" else "hermes"]
     prompts = PromptBuilder(engine, template, tool_format, "scripted")
     guided = GuidedCaller(engine, prompts) if tool_mode == "guided" else None
     return ChatModel(manifest, engine, prompts, tool_format, guided)

@@ -16,9 +16,10 @@ from localassist.server.routes import (
     run_steps,
     runs,
     threads,
+    tools,
 )
 
-_V1 = (assistants, runs, run_steps, messages, threads, models, chat, embeddings, files)
+_V1 = (assistants, runs, run_steps, messages, threads, models, chat, embeddings, files, tools)
 
 ROUTES: list[BaseRoute] = [
     *health.ROUTES,

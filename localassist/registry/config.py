@@ -30,9 +30,9 @@ class ModelsSettings(BaseModel):
     """Patterns of hosted model names that the default chat model answers to, so that programs
     run unchanged. Empty refuses them."""
 
+    hosted_embedding_names: tuple[str, ...] = ("text-embedding-*",)
+    """Patterns of hosted model names that the default embedding model answers to."""
+
     tool_mode: dict[str, ToolMode] = Field(default_factory=dict)
     """How models call functions: a model's id to ``native``, ``guided``, ``none`` or ``auto``. Wins
     over the model's manifest. See [models](../../models/README.md#how-a-model-calls-functions)."""
-
-    hosted_embedding_names: tuple[str, ...] = ("text-embedding-*",)
-    """Patterns of hosted model names that the default embedding model answers to."""

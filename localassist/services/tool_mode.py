@@ -32,7 +32,7 @@ from localassist.tools.grammar import Validate
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_TOKENS = 48
+ANSWER_TOKENS = 48
 _ENOUGH = 0.75  # of either kind of question
 
 
@@ -165,7 +165,7 @@ async def probe(native: ChatModel, validate: Validate) -> Finding:
 async def _calls(model: ChatModel, question: Question, validate: Validate) -> Sequence[ToolCall]:
     request = TurnRequest(
         messages=[ChatMessage("user", question.text)],
-        sampling=SamplingParams(temperature=0, max_tokens=_ANSWER_TOKENS),
+        sampling=SamplingParams(temperature=0, max_tokens=ANSWER_TOKENS),
         tools=PROBE_TOOLS,
         parallel=False,
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from localassist.cli.main import main
+from localassist.registry.catalog import Catalog
+from localassist.registry.tool_modes import Finding, ToolModeMemory
 from tests.engine.remote.serving import app_on_thread
 from tests.engine.remote.vllm_imitation import MODEL, Vllm
 from tests.registry.gguf_files import gguf
@@ -94,6 +96,24 @@ def test_a_model_on_a_server_is_added_and_shown(run: Run) -> None:
     assert url in run("show", "far-7b")[1]
 
 
+def test_how_a_model_calls_functions_is_chosen_and_shown(run: Run, tmp_path: Path) -> None:
+    path = model_file(tmp_path)
+    assert run("add", path, "--tool-mode", "native")[0] == 0
+    assert "tool_mode native" in words(run("show", "tiny")[1])
+    assert " native " in run("list")[1]
+    assert run("add", path)[0] == 0
+    assert "tool_mode auto" in words(run("show", "tiny")[1])
+    found = Finding("guided", 0.25, 1.0)
+    ToolModeMemory(run.home).remember(Catalog(run.home).get("tiny"), None, found)
+    shown = words(run("show", "tiny")[1])
+    assert "tool_mode guided (auto: 25% right calls, 100% left alone)" in shown
+    assert words(run("list")[1]).count(" guided ") == 2
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -106,6 +126,7 @@ def test_a_model_on_a_server_is_added_and_shown(run: Run) -> None:
         (("default", "absent"), "`absent` does not exist"),
         (("add-server", "http://127.0.0.1:9"), "does not answer. Start it"),
         (("add-server", "127.0.0.1:9"), "server: "),
+        (("add", "tiny.gguf", "--tool-mode", "magic"), "`magic` is not native, guided, none"),
         (("add", "tiny.gguf", "--name", "A[b]"), "`A[b]` cannot be a model's name"),
     ],
 )

@@ -56,9 +56,7 @@ def test_a_server_that_changed_its_template_is_not_known(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new"), [("native", "psychic"), ('"mode"', '"mood"'), ('"version": 1', '"version": 0')]
 )
-def test_a_record_that_is_not_understood_counts_as_none(
-    tmp_path: Path, old: str, new: str
-) -> None:
+def test_a_record_that_is_not_understood_counts_as_none(tmp_path: Path, old: str, new: str) -> None:
     memory = ToolModeMemory(tmp_path)
     memory.remember(manifest(), "T", FOUND)
     file = tmp_path / "cache" / "tool_modes.json"

@@ -41,9 +41,7 @@ Reply = Callable[[str], str]
 
 
 @pytest.fixture(autouse=True)
-def _room_for_characters(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _room_for_characters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokens of a scripted model are characters."""
     if request.node.get_closest_marker("model") is None:
         monkeypatch.setattr(tool_mode, "ANSWER_TOKENS", 8 * tool_mode.ANSWER_TOKENS)
@@ -185,23 +183,26 @@ async def test_a_model_that_cannot_be_asked_is_guided_until_the_next_start(
 
 
 async def test_who_goes_away_leaves_the_question_to_the_next(localassist_home: Path) -> None:
-    setting = Setting(localassist_home, able)
+    is_asked = asyncio.Event()
+
+    def noticed(asked: str) -> str:
+        is_asked.set()
+        return able(asked)
+
+    setting = Setting(localassist_home, noticed)
     modes = ProbedToolModes(localassist_home, validate_grammar)
     template = ChatTemplate(TOOL_TEMPLATE, {})
 
     async def load(manifest: ModelManifest) -> ScriptedEngine:
         return setting.engine
 
-    settings = load_settings(
-        localassist_home, environ={}, models={"tool_mode": {"odd": "native"}}
-    )
+    settings = load_settings(localassist_home, environ={}, models={"tool_mode": {"odd": "native"}})
     async with (
         open_runtime(settings, engines=load) as runtime,
         runtime.models.chat("odd") as native,
     ):
         first = asyncio.create_task(modes.settle(native, template))
-        while not setting.engine.requests:
-            await asyncio.sleep(0)
+        await is_asked.wait()
         second = asyncio.create_task(modes.settle(native, template))
         await asyncio.sleep(0)
         first.cancel()

@@ -127,6 +127,36 @@ async def test_a_guided_model_answers_after_a_tools_output() -> None:
     assert text(items) == "It rains in Paris." and end(items).calls == ()
 
 
+async def test_an_answer_tells_why_it_is_no_call_and_what_deciding_took() -> None:
+    engine = ScriptedEngine("Roses are red.")
+    messages = (ChatMessage("user", "Write a poem about love"),)
+    items = await turn(model(engine, "guided"), tools=TOOLS, messages=messages)
+    ended = end(items)
+    assert text(items) == "Roses are red."
+    assert ended.evidence["tool_scores"]["get_weather"] < 0
+    assert ended.usage.prompt_tokens > len(engine.requests[0].prompt)
+
+
+async def test_a_model_of_mode_none_is_not_told_of_tools() -> None:
+    engine = ScriptedEngine("It rains.")
+    items = await turn(model(engine, "none"), tools=TOOLS)
+    assert text(items) == "It rains." and end(items).calls == ()
+    assert "get_weather" not in engine.detokenize(engine.requests[0].prompt)
+    assert engine.requests[0].constraint is None
+
+
+@pytest.mark.parametrize("choice", [ToolChoice("required"), ToolChoice("named", "get_weather")])
+async def test_a_model_of_mode_none_calls_when_it_must(choice: ToolChoice) -> None:
+    call_text = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+    engine = ScriptedEngine(f"<tool_call>\n{call_text}\n</tool_call>")
+    items = await turn(model(engine, "none"), tools=TOOLS, choice=choice)
+    (call,) = end(items).calls
+    assert json.loads(call.arguments) == {"city": "Paris"}
+    constraint = engine.requests[0].constraint
+    assert constraint is not None and "TEXT" not in constraint.grammar
+    assert "get_weather" in engine.detokenize(engine.requests[0].prompt)
+
+
 async def test_a_continued_answer_delivers_only_what_is_new() -> None:
     engine = ScriptedEngine("It rains in Paris.")
     before = engine.tokenize("It rains", parse_special=False)

@@ -189,8 +189,7 @@ def _tool_mode(context: typer.Context, model: ModelManifest, known: str) -> str:
     found = ToolModeMemory(context.obj.home).recall(model)
     if found is None:
         return "auto"
-    how = f"auto: {found.right_calls:.0%} right calls, {found.left_alone:.0%} left alone"
-    return known.format(mode=found.mode, how=how)
+    return known.format(mode=found.mode, how=f"auto: {found.reason}")
 
 
 def _origin(catalog: Catalog, model: ModelManifest) -> str:

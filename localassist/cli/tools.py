@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, EXIT_USAGE, console, fail
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    EXIT_USAGE,
+    console,
+    err_console,
+    fail,
+    is_interactive,
+)
 
 if TYPE_CHECKING:
     from localassist.settings import Settings
@@ -42,7 +50,10 @@ def explain_tools(
 ) -> None:
     """Show whether a question would call a function, which one, with what, and why."""
     from localassist.client.client import APIError, LocalAssist, explain, explain_calls
+    from localassist.schemas.base import is_storable
 
+    if not is_storable(question):
+        fail("The question is not valid text.")
     settings: Settings = context.obj
     named = {"type": "function", "function": {"name": tool_choice}}
     request = {
@@ -52,7 +63,7 @@ def explain_tools(
         "tool_choice": tool_choice if tool_choice in _CHOICES else named,
     }
     try:
-        with LocalAssist(settings=settings) as client:
+        with LocalAssist(settings=settings) as client, _spinner():
             found = explain_calls(client, request)
     except APIError as exc:
         is_usage = 400 <= getattr(exc, "status_code", 500) < 500
@@ -63,12 +74,20 @@ def explain_tools(
         _show(found)
 
 
+def _spinner() -> AbstractContextManager[object]:
+    """Loading a model, and asking an unknown one how it calls functions, takes a while."""
+    is_watched = is_interactive() and err_console.is_terminal
+    return err_console.status("Loading the model and deciding …") if is_watched else nullcontext()
+
+
 def read_tools(path: Path) -> list[Any]:
     """The tools in a file, bare functions made into tools. Ends the command if it is not JSON."""
     name = "standard input" if str(path) == "-" else path.name
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
-        tools = json.loads(text)
+        tools = json.loads(text, parse_constant=_refuse_constant)
+        # Escapes may spell what no request can hold.
+        json.dumps(tools, ensure_ascii=False).encode()
     except OSError as error:
         fail(f"{name} cannot be read: {error.strerror}.")
     except (ValueError, RecursionError) as error:
@@ -78,6 +97,10 @@ def read_tools(path: Path) -> list[Any]:
     if not isinstance(tools, list) or not tools:
         fail(f"{name} must hold a list of at least one tool.")
     return [_as_tool(tool) for tool in tools]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _as_tool(tool: Any) -> Any:

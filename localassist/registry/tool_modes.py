@@ -27,11 +27,17 @@ PROBE_VERSION = 1
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is remembered of a model. ``right_calls`` and ``left_alone`` are shares of the questions
-    that wanted a call, and that wanted none."""
+    that wanted a call, and that wanted none; the latter are only asked of a model that can call."""
 
     mode: ToolMode
     right_calls: float
-    left_alone: float
+    left_alone: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """For people."""
+        text = f"{self.right_calls:.0%} right calls"
+        return text if self.left_alone is None else f"{text}, {self.left_alone:.0%} left alone"
 
 
 class ToolModeMemory:

@@ -32,7 +32,8 @@ from localassist.tools.grammar import Validate
 
 _log = logging.getLogger(__name__)
 
-ANSWER_TOKENS = 48
+CALL_TOKENS = 48
+ANSWER_TOKENS = 24  # a call that nobody wanted has begun by then
 _ENOUGH = 0.75  # of either kind of question
 
 
@@ -138,34 +139,43 @@ class ProbedToolModes:
             if not isinstance(error, ShuttingDown):
                 self._failed.add(manifest.id)
             return None
-        _log.info(
-            "%s: tool mode %s (%.0f %% right calls, %.0f %% answered where no call was wanted)",
-            *(manifest.id, found.mode, 100 * found.right_calls, 100 * found.left_alone),
-        )
+        _log.info("%s: tool mode %s (%s)", manifest.id, found.mode, found.reason)
         await asyncio.to_thread(self._memory.remember, manifest, engine.chat_template, found)
         return found
 
 
 async def probe(native: ChatModel, validate: Validate) -> Finding:
-    """Ask a model that writes calls itself all questions at once. Raises what turns raise."""
-    asking = [asyncio.create_task(_calls(native, one, validate)) for one in QUESTIONS]
+    """Ask a model that writes calls itself. Raises what turns raise.
+
+    Questions of a kind are asked at once; those that want words only of a model that can call.
+    """
+    calling = [question for question in QUESTIONS if question.tool is not None]
+    right_calls = await _share_of_right(native, calling, validate)
+    if right_calls < _ENOUGH:
+        return Finding("guided", right_calls)
+    others = [question for question in QUESTIONS if question.tool is None]
+    left_alone = await _share_of_right(native, others, validate)
+    return Finding("native" if left_alone >= _ENOUGH else "guided", right_calls, left_alone)
+
+
+async def _share_of_right(
+    model: ChatModel, questions: Sequence[Question], validate: Validate
+) -> float:
+    asking = [asyncio.create_task(_calls(model, one, validate)) for one in questions]
     try:
         answers = await asyncio.gather(*asking)
     finally:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-    right = [_is_right(q, calls) for q, calls in zip(QUESTIONS, answers, strict=True)]
-    wanted = [good for good, q in zip(right, QUESTIONS, strict=True) if q.tool is not None]
-    unwanted = [good for good, q in zip(right, QUESTIONS, strict=True) if q.tool is None]
-    shares = sum(wanted) / len(wanted), sum(unwanted) / len(unwanted)
-    return Finding("native" if min(shares) >= _ENOUGH else "guided", *shares)
+    return sum(map(_is_right, questions, answers)) / len(questions)
 
 
 async def _calls(model: ChatModel, question: Question, validate: Validate) -> Sequence[ToolCall]:
+    max_tokens = ANSWER_TOKENS if question.tool is None else CALL_TOKENS
     request = TurnRequest(
         messages=[ChatMessage("user", question.text)],
-        sampling=SamplingParams(temperature=0, max_tokens=ANSWER_TOKENS),
+        sampling=SamplingParams(temperature=0, max_tokens=max_tokens),
         tools=PROBE_TOOLS,
         parallel=False,
     )

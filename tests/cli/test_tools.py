@@ -100,6 +100,8 @@ def test_tools_come_from_a_pipe(
     [
         ("[", (), "tools.json is not JSON"),
         ("[" * 100_000, (), "tools.json is not JSON"),
+        ('[{"name": "f", "parameters": {"default": NaN}}]', (), "NaN is not a number in JSON"),
+        ('[{"name": "f", "description": "\\ud800"}]', (), "surrogates not allowed"),
         ("[]", (), "must hold a list of at least one tool"),
         ("7", (), "must hold a list of at least one tool"),
         ([WEATHER, WEATHER], (), "duplicate function name 'get_weather'"),
@@ -129,6 +131,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_an_empty_question_and_an_absent_file_are_exit_code_2(
     run: Run, tools: Tools, engine: ScriptedEngine, capsys: Capture, tmp_path: Path
 ) -> None:
+    assert run("a\udcff", "--tools", tools([WEATHER])) == 2
+    assert "not valid text" in capsys.readouterr().err
     assert run(" ", "--tools", tools([WEATHER])) == 2
     assert "the question is empty" in capsys.readouterr().err
     assert run("Hi", "--tools", str(tmp_path / "absent.json")) == 2

@@ -166,6 +166,27 @@ def test_a_tool_mode_that_cannot_be(catalog: Catalog, mode: str) -> None:
     assert [model.id for model in catalog.list()].count("far-7b") == 1
 
 
+@pytest.mark.parametrize(("tells_logprobs", "mode"), [(True, "auto"), (False, "native")])
+def test_a_model_that_can_show_calls_is_asked_where_there_is_a_choice(
+    catalog: Catalog, tells_logprobs: bool, mode: str
+) -> None:
+    server = Vllm(tells_logprobs=tells_logprobs)
+    server.chat_template = "{{ messages }}{{ tools }}"
+    with app_on_thread(server.app) as url:
+        added = add_server(catalog, url, model=MODEL)
+        assert added.manifest.tool_mode == mode
+        engine = open_server_engine(added.manifest.model_copy(update={"tool_mode": "auto"}))
+        engine.disconnect()
+    assert catalog.get("far-7b").tool_mode == mode
+
+
+def test_a_template_that_is_broken_may_be_replaced(catalog: Catalog) -> None:
+    server = Vllm()
+    server.chat_template = "{% if %}"
+    with app_on_thread(server.app) as url:
+        assert add_server(catalog, url, model=MODEL).manifest.tool_mode == "auto"
+
+
 @pytest.mark.parametrize(
     ("url", "options", "said"),
     [

@@ -56,6 +56,7 @@ class Vllm:
         self.bodies: list[dict[str, Any]] = []
         self.was_left = threading.Event()
         self.reply = REPLY
+        self.chat_template = "{{ messages[0].content }}"
         self.pause_seconds = 0.0
         self.mishap: dict[str, Any] | None = None
         self._knows = knows
@@ -80,7 +81,7 @@ class Vllm:
         return JSONResponse(
             {
                 "tokenizer_class": "Imitation",
-                "chat_template": "{{ messages[0].content }}",
+                "chat_template": self.chat_template,
                 "eos_token": "<|im_end|>",
                 "bos_token": {"content": "<|im_start|>"},
                 "added_tokens_decoder": {str(token): text for text, token in ADDED.items()},

@@ -15,7 +15,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,8 +57,14 @@ class Spread:
         return _rounded(self.median) + around
 
 
-def options(question: str, *, repeats: int) -> argparse.Namespace:
-    """``--smoke`` (smallest sizes, once), ``--repeats`` and ``--peers`` (a bool)."""
+def options(
+    question: str,
+    *,
+    repeats: int,
+    add: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+    """``--smoke`` (smallest sizes, once), ``--repeats``, ``--peers`` (a bool), and what ``add``
+    puts beside them."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--smoke", action="store_true", help="smallest sizes: does it run")
     parser.add_argument("--repeats", type=int, help="turns of all subjects")
@@ -67,6 +73,8 @@ def options(question: str, *, repeats: int) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="compare with the servers of others (default: not with --smoke)",
     )
+    if add is not None:
+        add(parser)
     found = parser.parse_args()
     if found.repeats is None:
         found.repeats = 1 if found.smoke else repeats

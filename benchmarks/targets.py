@@ -2,7 +2,9 @@
 
 Runs the benchmarks that the targets are about, one after another, each with its own table, and ends
 with the targets, what was measured, and whether that is enough. ``--smoke``, ``--repeats`` and
-``--peers`` are passed on. Takes about half an hour without ``--smoke``.
+``--peers`` are passed on. Takes about half an hour without ``--smoke``, and an hour more where
+``LOCALASSIST_BENCH_BFCL`` names a folder with BFCL's questions, without which what they are about
+is not measured.
 """
 
 from __future__ import annotations
@@ -75,6 +77,12 @@ TARGETS = (
         is_least=False,
     ),
     Target("the same, 4 streams", "server.interference", "interference/4", 4.0, is_least=False),
+    Target("calls that fit their schema", "tools.accuracy", "calls/valid", 1.0),
+    Target("BFCL simple_python, right", "tools.accuracy", "calls/simple_python", 0.60),
+    Target("BFCL multiple, right", "tools.accuracy", "calls/multiple", 0.58),
+    Target("BFCL parallel, right", "tools.accuracy", "calls/parallel", 0.40),
+    Target("BFCL irrelevance, rejected", "tools.accuracy", "calls/irrelevance", 0.85),
+    Target("BFCL, calls kept where one is wanted", "tools.accuracy", "calls/kept", 0.90),
 )
 
 

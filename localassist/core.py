@@ -19,7 +19,11 @@ _EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A function the model may call. ``parameters`` is a JSON Schema of type object."""
+    """A function the model may call. ``parameters`` is a JSON Schema of type object.
+
+    ``declared`` are the parameters as the caller wrote them, where ``parameters`` has become what a
+    grammar takes: models are shown these, and finished arguments have to fit them.
+    """
 
     name: str
     description: str = ""
@@ -27,6 +31,7 @@ class ToolSpec:
         default_factory=lambda: {"type": "object", "properties": {}}
     )
     strict: bool = False
+    declared: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +125,13 @@ class Constraint:
     closed: a grammar that does not compile is ``GrammarRejected`` before anything is generated.
 
     ``json_schema`` says the same where the whole answer is one JSON value, for engines on servers
-    that take schemas but no grammars.
+    that take schemas but no grammars. ``text_grammar`` says it with control tokens spelled out, for
+    those who see only text; None where the grammar names no tokens.
     """
 
     grammar: str
     json_schema: Mapping[str, Any] | None = None
+    text_grammar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

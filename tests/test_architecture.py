@@ -32,7 +32,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "engine chat retrieval registry storage",
         "config",
         "schemas",
-        "core errors ids clock",
+        "core memo errors ids clock",
     )
 )
 LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}

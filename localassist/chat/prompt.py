@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from localassist.chat.formats.base import ToolCallFormat, arguments_of, wire_tool
+from localassist.chat.formats.base import STAND_IN_ID, ToolCallFormat, wire_tool
 from localassist.chat.template import ChatTemplate
-from localassist.core import ChatMessage, Role, ToolCall, ToolSpec
+from localassist.core import ChatMessage, GeneratedText, Role, ToolCall, ToolSpec
 
 _BETWEEN = "\n\n"
 
@@ -41,11 +41,14 @@ class _Part:
     """A stretch of a message. ``token_ids`` are how it has to appear, None makes no demand.
 
     ``gives_way``: when the template changes this text, its rendering wins over ``token_ids``.
+    ``before`` and ``after`` are what the template puts around it although the text has it already.
     """
 
     text: str
     token_ids: tuple[int, ...] | None = None
     gives_way: bool = False
+    before: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class _Turn:
     role: Role
     parts: tuple[_Part, ...]
     fields: Mapping[str, Any]  # what else the template sees: tool_calls, name, tool_call_id
+    is_calling: bool = False  # the part stands in for the name in a call
 
 
 class PromptBuilder:
@@ -83,12 +87,17 @@ class PromptBuilder:
         Raises PromptRejected when the template refuses the conversation.
         """
         turns = self._turns(messages, tools)
-        shown = [wire_tool(tool) for tool in tools] if self._template.supports_tools else []
+        shown = [wire_tool(tool) for tool in tools] if self._shows_tools else []
         placeholders = _Placeholders(part for turn in turns for part in turn.parts)
         rendering = self._rendering(turns, shown, placeholders)
         token_ids: list[int] = []
         text = ""
+        surplus = ""
         for piece, part in placeholders.split(rendering):
+            piece = piece.removeprefix(surplus)
+            if part is not None:
+                piece = piece.removesuffix(part.before)
+                surplus = part.after
             text += piece
             if piece:
                 token_ids += self._tokenizer.tokenize(piece, parse_special=True)
@@ -132,7 +141,11 @@ class PromptBuilder:
             for part in turn.parts:
                 content += placeholders.name(position) if position in hidden else part.text
                 position += 1
-            messages.append({"role": turn.role, "content": content, **turn.fields})
+            fields = dict(turn.fields)
+            if turn.is_calling:
+                fields["tool_calls"] = [self._format.wire_call(_stand_in(content))]
+                content = ""
+            messages.append({"role": turn.role, "content": content, **fields})
         return self._template.render(messages, tools)
 
     def _turns(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> list[_Turn]:
@@ -141,9 +154,10 @@ class PromptBuilder:
         while leading < len(messages) and messages[leading].role == "system":
             leading += 1
         system = [message.content for message in messages[:leading] if message.content]
-        if tools and not self._template.supports_tools:
+        if tools and not self._shows_tools:
             system += [text for text in [self._format.system_text(tools)] if text]
-        turns = [self._turn(message) for message in messages[leading:]]
+        written = self._written_ids(messages)
+        turns = [self._turn(message, written) for message in messages[leading:]]
         if system:
             parts = _joined([[self._part(text)] for text in system])
             turns.insert(0, _Turn("system", parts, {}))
@@ -151,31 +165,78 @@ class PromptBuilder:
             turns = _without_system(turns)
         return _alternating(turns) if self._template.needs_alternation else turns
 
-    def _turn(self, message: ChatMessage) -> _Turn:
+    @property
+    def _shows_tools(self) -> bool:
+        return self._format.in_template and self._template.supports_tools
+
+    def _turn(self, message: ChatMessage, written: Mapping[str, str]) -> _Turn:
         if message.role == "assistant":
             return self._assistant_turn(message)
         if message.role != "tool":
             return _Turn(message.role, (self._part(message.content),), {})
-        if self._template.supports_tool_calls and self._template.supports_tool_role:
-            fields = {"name": message.tool_name, "tool_call_id": message.tool_call_id}
+        template = self._template
+        if (
+            self._format.in_template
+            and template.supports_tool_calls
+            and template.supports_tool_role
+        ):
+            call_id, name = message.tool_call_id, message.tool_name
+            if call_id is not None:
+                call_id = written.get(call_id) or self._format.call_id(call_id)
+            if name is not None and not self._is_harmless(name):
+                name = None
+            fields = {"name": name, "tool_call_id": call_id}
             return _Turn("tool", (self._part(message.content),), fields)
         text = self._format.render_result(message.tool_name, message.content)
         return _Turn("user", (self._part(text),), {})
 
-    def _assistant_turn(self, message: ChatMessage) -> _Turn:
+    def _written_ids(self, messages: Sequence[ChatMessage]) -> dict[str, str]:
+        """What the model itself called its calls, by our ids: results must name the same."""
+        ids: dict[str, str] = {}
+        for message in messages:
+            if message.tool_calls and message.generated is not None and self._is_own(message):
+                parser = self._format.parser()
+                parser.feed(message.generated.text)
+                parser.finish()
+                for index, call in enumerate(message.tool_calls):
+                    if index in parser.written_ids:
+                        ids[call.id] = parser.written_ids[index]
+        return ids
+
+    def _is_own(self, message: ChatMessage) -> bool:
         own = message.generated
-        if own is not None and own.token_ids and own.model_id == self._model_id:
-            is_harmless = self._part(own.text).token_ids is None
-            return _Turn("assistant", (_Part(own.text, own.token_ids, is_harmless),), {})
+        return own is not None and bool(own.token_ids) and own.model_id == self._model_id
+
+    def _assistant_turn(self, message: ChatMessage) -> _Turn:
+        if message.generated is not None and self._is_own(message):
+            return self._own_turn(message.generated, message.tool_calls)
         if not message.tool_calls:
             return _Turn("assistant", (self._part(message.content),), {})
-        calls = self._part(self._format.render_calls(message.tool_calls))
-        # Arguments that spell control tokens are kept from the template: it would render them.
-        if self._template.supports_tool_calls and calls.token_ids is None:
-            fields = {"tool_calls": [_wire_call(call) for call in message.tool_calls]}
+        calls = message.tool_calls
+        if not all(self._is_harmless(call.name, call.arguments) for call in calls):
+            # Kept from the template, which would render control tokens.
+            written = self._part(self._format.render_calls(calls))
+        elif self._template.supports_tool_calls and self._format.can_show(calls):
+            fields = {"tool_calls": [self._format.wire_call(call) for call in calls]}
             return _Turn("assistant", (self._part(message.content),), fields)
+        else:
+            written = _Part(self._format.render_calls(calls))
         content = [[self._part(message.content)]] if message.content else []
-        return _Turn("assistant", _joined([*content, [calls]]), {})
+        return _Turn("assistant", _joined([*content, [written]]), {})
+
+    def _is_harmless(self, *texts: str) -> bool:
+        """None of the texts spells a control token."""
+        return all(self._part(text).token_ids is None for text in texts)
+
+    def _own_turn(self, own: GeneratedText, calls: Sequence[ToolCall]) -> _Turn:
+        """What the model wrote, token for token."""
+        around = self._format.around_name()
+        if calls and around is not None and self._template.needs_calls:
+            part = _Part(own.text, own.token_ids, before=around[0], after=around[1])
+            return _Turn("assistant", (part,), {}, is_calling=True)
+        before = self._format.text_begin
+        gives_way = not before and self._is_harmless(own.text)
+        return _Turn("assistant", (_Part(own.text, own.token_ids, gives_way, before),), {})
 
     def _part(self, text: str) -> _Part:
         """The text, with tokens of its own when it spells control tokens."""
@@ -269,6 +330,6 @@ def _alternating(turns: Sequence[_Turn]) -> list[_Turn]:
     return merged
 
 
-def _wire_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": arguments_of(call)}
-    return {"id": call.id, "type": "function", "function": function}
+def _stand_in(name: str) -> ToolCall:
+    """A call whose rendering is replaced by what the model wrote."""
+    return ToolCall(STAND_IN_ID, name, "{}")

@@ -29,7 +29,14 @@ _CALL = {
     "type": "function",
     "function": {"name": _PROBE_NAME, "arguments": {"city": "Paris"}},
 }
-_CALLING = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+_TEXT_CALL = {
+    **_CALL,
+    "function": {"name": _PROBE_NAME, "arguments": '{"city": "Paris"}'},
+}
+# Some templates want the arguments as JSON text.
+_CALLINGS = [
+    {"role": "assistant", "content": "", "tool_calls": [call]} for call in (_CALL, _TEXT_CALL)
+]
 _TOOL = {
     "type": "function",
     "function": {
@@ -53,8 +60,9 @@ class ChatTemplate:
 
     def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
         self._special_tokens = dict(special_tokens)
+        self.source = CHATML if source is None else source
         try:
-            self._template = compile_template(CHATML if source is None else source)
+            self._template = compile_template(self.source)
         except COMPILE_ERRORS as error:
             raise PromptRejected(f"The model's chat template is not valid: {error}") from error
 
@@ -93,12 +101,20 @@ class ChatTemplate:
     @cached_property
     def supports_tool_calls(self) -> bool:
         """The calls of an assistant turn appear in the prompt."""
-        return self._shows(_PROBE_NAME, [_USER, _CALLING, _result("ok")])
+        return any(
+            self._shows(_PROBE_NAME, [_USER, calling, _result("ok")]) for calling in _CALLINGS
+        )
 
     @cached_property
     def supports_tool_role(self) -> bool:
         """A result with role ``tool`` appears in the prompt."""
-        return self._shows(_PROBE, [_USER, _CALLING, _result(_PROBE)])
+        return any(self._shows(_PROBE, [_USER, calling, _result(_PROBE)]) for calling in _CALLINGS)
+
+    @cached_property
+    def needs_calls(self) -> bool:
+        """A result can only follow a turn whose calls are given as such, not as its text."""
+        spoken = {"role": "assistant", "content": "Yes."}
+        return not self._shows(_PROBE, [_USER, spoken, _result(_PROBE), spoken, _USER])
 
     @cached_property
     def needs_alternation(self) -> bool:

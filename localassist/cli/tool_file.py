@@ -58,7 +58,10 @@ def _run(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        where = f"{path if _is_same(error.filename, path) else error.filename}:{error.lineno}"
+        is_elsewhere = error.filename is not None and not _is_same(error.filename, path)
+        where = str(error.filename if is_elsewhere else path)
+        if error.lineno is not None:
+            where += f":{error.lineno}"
         raise ConfigError(f"{where}: {error.msg}.") from error
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{_raised_at(error, path)}: {_said(error)}") from error
@@ -66,14 +69,17 @@ def _run(path: Path) -> ModuleType:
 
 
 def _public(module: ModuleType, path: Path) -> list[Tool[..., Any]]:
-    tools = []
+    own: dict[int, Any] = {}  # a function may have several names
     for name, value in vars(module).items():
         is_own = inspect.isfunction(value) and value.__module__ == _MODULE
         if is_own and not name.startswith("_"):
-            try:
-                tools.append(as_tool(value))
-            except ToolDefinitionError as error:
-                raise ConfigError(f"{_place(value, path)}: {error}") from error
+            own.setdefault(id(value), value)
+    tools = []
+    for function in own.values():
+        try:
+            tools.append(as_tool(function))
+        except ToolDefinitionError as error:
+            raise ConfigError(f"{_place(function, path)}: {error}") from error
     return tools
 
 

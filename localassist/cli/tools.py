@@ -37,7 +37,7 @@ def explain_tools(
         Path,
         typer.Option(
             help="JSON: a list of tools as the API takes them, or of bare functions; - reads it "
-            "from standard input.",
+            "from standard input. Or a Python file, as chat --tools takes it.",
         ),
     ],
     model: Annotated[
@@ -81,7 +81,12 @@ def _spinner() -> AbstractContextManager[object]:
 
 
 def read_tools(path: Path) -> list[Any]:
-    """The tools in a file, bare functions made into tools. Ends the command if it is not JSON."""
+    """The tools in a file: JSON, bare functions made into tools, or the functions of a Python file.
+    Ends the command if it is neither; ConfigError says what is wrong with a Python file."""
+    if path.suffix == ".py":
+        from localassist.cli.tool_file import load_tools
+
+        return [tool.definition for tool in load_tools(path)]
     name = "standard input" if str(path) == "-" else path.name
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
@@ -120,6 +125,8 @@ def _show(found: dict[str, Any]) -> None:
         _say("question", found["question"])
     if found["scores"]:
         console.print(_score_table(found))
+    if found["grounding"] is not None:
+        _say("grounding", f"{found['grounding']:.0%} of what is required stands in the question")
     for index, call in enumerate(found["calls"]):
         _say("verdict" if index == 0 else "and", f"call {call['name']}")
         console.print(_argument_table(call))
@@ -133,18 +140,26 @@ def _show(found: dict[str, Any]) -> None:
 
 def _score_table(found: dict[str, Any]) -> Table:
     called = {call["name"] for call in found["calls"]}
-    table = _table("tool", "similarity", "likelihood", "gain", "decision", "limit", numbers=4)
+    figures = ("similarity", "gain", "shared_words", "decision")
+    headings = (figure.replace("_", " ") for figure in figures)
+    table = _table("tool", *headings, "limit", numbers=len(figures))
     for score in sorted(found["scores"], key=lambda score: -score["decision"]):
         above = "above" if score["decision"] > 0 else "below"
         verdict = f"{above}, called" if score["name"] in called else above
-        values = (score["similarity"], score["likelihood"], score["gain"], score["decision"])
-        table.add_row(Text(score["name"]), *(f"{value:.3f}" for value in values), verdict)
+        values = (f"{score[figure]:.3f}" for figure in figures)
+        table.add_row(Text(score["name"]), *values, verdict)
     return table
 
 
 def _argument_table(call: dict[str, Any]) -> Table:
     table = _table("argument", "value", "evidence")
-    for name, value in json.loads(call["arguments"]).items():
+    try:
+        arguments = json.loads(call["arguments"])
+    except ValueError:
+        # What a model wrote, as it stands.
+        table.add_row(Text("(not JSON)"), Text(call["arguments"]), Text(""))
+        return table
+    for name, value in arguments.items():
         shown = json.dumps(value, ensure_ascii=False)
         table.add_row(Text(name), Text(shown), Text(call["evidence"].get(name, "")))
     return table

@@ -67,7 +67,7 @@ class Tool(Generic[P, R]):
         functools.update_wrapper(self, function)
         self._parameters = _parameters(self.name, function)
         told, explained = _explained(function)
-        hints = _hints(self.name, function)
+        hints = _hints(self.name, function, self._parameters)
         self._arguments = _adapter(self.name, self._parameters, hints)
         self.definition = {
             "type": "function",
@@ -174,7 +174,13 @@ def sendable(text: str) -> str:
 
 
 def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ToolDefinitionError(
+            f"Function '{name}' cannot be a tool: its parameters cannot be read ({error}). "
+            "Call it from a function of your own, with types."
+        ) from error
     for parameter in parameters:
         shown = str(parameter).partition(":")[0].partition("=")[0].strip()
         if parameter.kind in (_Kind.VAR_POSITIONAL, _Kind.VAR_KEYWORD):
@@ -190,13 +196,22 @@ def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Paramet
     return parameters
 
 
-def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(
+    name: str, function: Callable[..., Any], parameters: list[inspect.Parameter]
+) -> dict[str, Any]:
     try:
-        return get_type_hints(inspect.unwrap(function), include_extras=True)
+        hints = get_type_hints(inspect.unwrap(function), include_extras=True)
     except Exception as error:
         raise ToolDefinitionError(
             f"Function '{name}' cannot be a tool: its annotations cannot be read ({error})."
         ) from error
+    for parameter in parameters:
+        if parameter.name not in hints:  # classes tell the types of their attributes instead
+            raise ToolDefinitionError(
+                f"Function '{name}' cannot be a tool: the type of parameter '{parameter.name}' "
+                "cannot be read. Call it from a function of your own, with types."
+            )
+    return hints
 
 
 def _adapter(

@@ -38,6 +38,11 @@ class Detokenizer:
         self._tokens: list[int] = []
         self._ends: list[int] = []  # offset in _held after each held token
 
+    @property
+    def holds_text(self) -> bool:
+        """Something is held back."""
+        return bool(self._held)
+
     def push(self, token: int) -> Piece | None:
         """Add a token; returns what has become safe to show, if anything."""
         assert not self.is_stopped, "nothing follows a stop string"

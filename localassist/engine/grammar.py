@@ -8,18 +8,19 @@ llguidance bounds both: a grammar, or a place in one, that would take too long i
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from localassist.engine.backend import Logits
 from localassist.errors import GenerationFailed, GrammarRejected, ShuttingDown
+from localassist.memo import Memo
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+# Kept compiled, within a number and the characters of their sources.
 _COMPILED_GRAMMARS = 64
+_COMPILED_CHARACTERS = 4 * 1024 * 1024
 _REASON_CHARACTERS = 300
 # The time to compile a source, and to find where a literal in it ends, grows with its length; at
 # this one it is about half a second.
@@ -75,54 +76,20 @@ class GrammarCompiler:
         self._vocab_size = vocab_size
         self._tokenizer: LLTokenizer | None = None
         self._tokenizer_lock = threading.Lock()
-        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
-        self._compiling: dict[str, Future[LLMatcher]] = {}
-        self._lock = threading.Lock()  # held for moments only
-        self._is_closed = False
+        self._compiled: Memo[str, LLMatcher] = Memo(
+            most=_COMPILED_GRAMMARS, most_bytes=_COMPILED_CHARACTERS
+        )
 
     def compile(self, grammar: str) -> Grammar:
         """A fresh matcher at the grammar's start. Raises GrammarRejected."""
-        with self._lock:
-            if self._is_closed:
-                raise ShuttingDown("The engine is closed.")
-            matcher = self._compiled.get(grammar)
-            if matcher is not None:
-                self._compiled.move_to_end(grammar)
-                return Grammar(matcher.deep_copy(), self._vocab_size)
-            result = self._compiling.get(grammar)
-            is_first = result is None
-            if result is None:
-                result = self._compiling[grammar] = Future()
-        if is_first:
-            self._fulfil(result, grammar)
-        return Grammar(result.result().deep_copy(), self._vocab_size)
+        compiled = self._compiled.get(grammar, len(grammar), lambda: self._compile(grammar))
+        return Grammar(compiled.deep_copy(), self._vocab_size)
 
     def close(self) -> None:
         """Forget tokenizer and grammars; the vocabulary behind them is about to go. Waits for what
         is being compiled."""
-        with self._lock:
-            self._is_closed = True
-            compiling = list(self._compiling.values())
-        wait(compiling)
-        with self._lock:
-            self._compiled.clear()
-            self._tokenizer = None
-
-    def _fulfil(self, result: Future[LLMatcher], grammar: str) -> None:
-        """Compile a grammar for all who wait for it, and remember it if that succeeds."""
-        try:
-            matcher = self._compile(grammar)
-        except BaseException as error:
-            with self._lock:
-                del self._compiling[grammar]
-            result.set_exception(error)
-            return
-        with self._lock:
-            del self._compiling[grammar]
-            self._compiled[grammar] = matcher
-            if len(self._compiled) > _COMPILED_GRAMMARS:
-                self._compiled.popitem(last=False)
-        result.set_result(matcher)
+        self._compiled.close(ShuttingDown("The engine is closed."))
+        self._tokenizer = None
 
     def _compile(self, grammar: str) -> LLMatcher:
         from llguidance import LLMatcher

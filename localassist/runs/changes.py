@@ -54,7 +54,7 @@ def end_run(session: Session, row: RunRow, status: str) -> list[RunEvent]:
             message_id = step.step_details["message_creation"]["message_id"]
             text, token_ids = run_events.streamed_text(session, row.id, message_id)
             said = GeneratedText(text, token_ids, row.model_id or "")
-            reason = state.MESSAGE_INCOMPLETE_REASON[status]
+            reason = state.MESSAGE_INCOMPLETE_REASON.get(status)
             events += close_message(session, row, message_id, said, reason)
         if status == "failed":
             # Steps know fewer error codes than runs.
@@ -134,6 +134,8 @@ def check_outputs(row: RunRow, given: list[str]) -> None:
 def store_outputs(session: Session, row: RunRow, outputs: dict[str, str]) -> list[RunEvent]:
     events: list[RunEvent] = []
     for step in run_steps.open_steps(session, row.id):
+        if step.type != "tool_calls":
+            continue
         answered = []
         for call in step.step_details["tool_calls"]:
             function = {**call["function"], "output": outputs[call["id"]]}

@@ -30,14 +30,8 @@ from localassist.runs.config import RunSettings
 from localassist.runs.recorder import OpenMessage, Recorder
 from localassist.schemas.runs import Run
 from localassist.services.models import ChatModel, Models
-from localassist.services.turn import (
-    Arguments,
-    CallBegun,
-    Text,
-    TurnEnded,
-    TurnRequest,
-    take_turn,
-)
+from localassist.services.turn import take_turn
+from localassist.services.turn_items import Arguments, CallBegun, Text, TurnEnded, TurnRequest
 from localassist.storage import items
 from localassist.storage.database import Database
 from localassist.storage.items import Item
@@ -291,13 +285,14 @@ class _TurnWriter:
             raise BudgetSpent("max_completion_tokens", end.usage)  # in the middle of a call
         if message is None:
             message = await self._recorder.open_message(self._model_id)
-        said = replace(end.generated, text="".join(self._said), token_ids=tuple(self._tokens))
+        tokens = tuple(self._tokens) if end.generated.token_ids else ()
+        said = replace(end.generated, text="".join(self._said), token_ids=tokens)
         # Without a budget of the caller's, an answer that fills the context is simply over:
         # programs wait for "completed".
-        if end.reason == "length" and self._has_budget:
-            await self._recorder.cut_off(message, said, end.usage, evidence=end.evidence)
-        else:
-            await self._recorder.complete(message, said, end.usage, evidence=end.evidence)
+        is_cut_off = end.reason == "length" and self._has_budget
+        await self._recorder.complete(
+            message, said, end.usage, evidence=end.evidence, is_cut_off=is_cut_off
+        )
 
 
 async def _fail(recorder: Recorder, code: str, message: str) -> None:
@@ -317,9 +312,10 @@ def _sampling(job: Job, model: ChatModel, prompt_tokens: int) -> SamplingParams:
 
 def _tokens_of(opened: OpenMessage, model: ChatModel) -> Sequence[int]:
     """The tokens of what was already said; made anew where some were not stored with their text."""
-    if model.engine.detokenize(opened.token_ids) == opened.text:
+    written = model.tool_format.text_begin + opened.text
+    if model.engine.detokenize(opened.token_ids) == written:
         return opened.token_ids
-    return model.engine.tokenize(opened.text, parse_special=False)
+    return model.engine.tokenize(written, parse_special=False)
 
 
 def _dumped(value: Any) -> Any:

@@ -164,30 +164,18 @@ class Recorder:
         usage: Usage,
         *,
         evidence: Mapping[str, Any],
+        is_cut_off: bool = False,
     ) -> None:
         """End the open message, its step and the run. ``evidence``, as in ``require_action``, says
-        why the model answered."""
+        why the model answered. ``is_cut_off``: the completion budget is spent, which leaves message
+        and run incomplete."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
-            events = _close(session, row, opened, said, usage, None, evidence)
-            return None, [*events, *changes.end_run(session, row, "completed")]
-
-        await self._commit(change)
-
-    async def cut_off(
-        self,
-        opened: OpenMessage,
-        said: GeneratedText,
-        usage: Usage,
-        *,
-        evidence: Mapping[str, Any],
-    ) -> None:
-        """The completion budget is spent: end the message, its step and the run incomplete."""
-
-        def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
-            row.incomplete_reason = "max_completion_tokens"
-            events = _close(session, row, opened, said, usage, "max_tokens", evidence)
-            return None, [*events, *changes.end_run(session, row, "incomplete")]
+            row.incomplete_reason = "max_completion_tokens" if is_cut_off else None
+            why = "max_tokens" if is_cut_off else None
+            events = _close(session, row, opened, said, usage, why, evidence)
+            status = "incomplete" if is_cut_off else "completed"
+            return None, [*events, *changes.end_run(session, row, status)]
 
         await self._commit(change)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from localassist import clock
 from localassist.chat.formats import ToolChoice
-from localassist.core import ToolSpec
 from localassist.errors import InvalidRequest, RateLimited
 from localassist.runs.config import RunSettings
 from localassist.runs.events import Batch, EventLog, flat
@@ -33,12 +32,15 @@ from localassist.schemas.runs import (
 from localassist.services.messages import insert_message
 from localassist.services.models import Models
 from localassist.services.threads import create_thread
-from localassist.services.tools import check_response_format, checked_resources
+from localassist.services.tools import (
+    check_functions,
+    check_response_format,
+    checked_resources,
+)
 from localassist.storage import assistants, run_events, run_steps, runs, threads
 from localassist.storage.database import Database, Session
 from localassist.storage.run_events import NewEvent
 from localassist.tools.base import Toolbox
-from localassist.tools.grammar import check_tools
 
 Inserted = tuple[Run, str, list[RunEvent]]
 
@@ -161,12 +163,12 @@ class Runs:
         request = _resolved(body, assistant.wire, assistant.temperature, assistant.top_p)
         await self._models.check_chat(request["model"])
         toolbox = Toolbox.from_wire(request["tools"])
-        await asyncio.to_thread(self._check, toolbox.functions, request)
+        await asyncio.to_thread(self._check, toolbox, request)
         return request
 
-    def _check(self, functions: Sequence[ToolSpec], request: dict[str, Any]) -> None:
-        check_tools(functions, self._models.validate)
-        ToolChoice.from_wire(request["tool_choice"]).among(functions)
+    def _check(self, toolbox: Toolbox, request: dict[str, Any]) -> None:
+        check_functions(toolbox, self._models.validate)
+        ToolChoice.from_wire(request["tool_choice"]).among(toolbox.functions)
         check_response_format(request["response_format"], self._models.validate)
 
     def _insert(

@@ -28,8 +28,8 @@ def join_path(steps: Iterable[Step]) -> str:
     return shorten(path)
 
 
-def shorten(text: str) -> str:
-    return text if len(text) <= _ECHO_LIMIT else text[:_ECHO_LIMIT] + "…"
+def shorten(text: str, limit: int = _ECHO_LIMIT) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
 
 
 def kind_of(value: Any) -> str:

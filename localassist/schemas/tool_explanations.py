@@ -14,7 +14,7 @@ from localassist.schemas.chat import (
     ChatTools,
     CompletionUsage,
 )
-from localassist.schemas.chat_messages import ChatMessageInput, UserMessage
+from localassist.schemas.chat_messages import ChatMessageInput, UserMessage, check_tool_messages
 from localassist.schemas.tools import ModelName
 
 
@@ -32,7 +32,10 @@ class ToolsExplain(Body):
 
     model: ModelName
     question: Question | None = None
-    messages: Annotated[Items[ChatMessageInput], Field(min_length=1)] | None = None
+    messages: (
+        Annotated[Items[ChatMessageInput], Field(min_length=1), AfterValidator(check_tool_messages)]
+        | None
+    ) = None
     tools: Annotated[ChatTools, Field(min_length=1)]
     tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
@@ -67,6 +70,7 @@ class ExplainedScore(WireModel):
     similarity: float
     likelihood: float
     gain: float
+    shared_words: float
     decision: float
 
 
@@ -81,7 +85,8 @@ class ExplainedCall(WireModel):
 
 class ToolsExplanation(WireModel):
     """``question`` is what was decided upon, null where the model reads the whole conversation.
-    ``scores`` and ``thresholds`` belong to guided models, ``output`` is what any other wrote."""
+    ``scores``, ``thresholds`` and ``grounding`` belong to guided models, ``output`` is what any
+    other wrote, with a note when a call in it was cut off and so is not among ``calls``."""
 
     object: Literal["tools.explanation"] = "tools.explanation"
     model: str
@@ -90,6 +95,7 @@ class ToolsExplanation(WireModel):
     verdict: Literal["call", "answer"]
     scores: list[ExplainedScore] = []
     thresholds: dict[str, Any] | None = None
+    grounding: float | None = None
     calls: list[ExplainedCall] = []
     output: str | None = None
     usage: CompletionUsage

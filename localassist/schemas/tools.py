@@ -7,6 +7,7 @@ stored in their v2 form; ``v1`` turns them back when a v1 client asks.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,6 +18,9 @@ from localassist.core import ToolSpec
 from localassist.schemas import phrases
 from localassist.schemas.base import Body, Items, Metadata, refuse
 from localassist.schemas.one_of import OneOf
+
+INVALID_PARAMETERS = "invalid_function_parameters"
+"""The code of errors about a function's schema."""
 
 MAX_ASSISTANT_TOOLS = 128
 MAX_RUN_TOOLS = 20
@@ -77,7 +81,7 @@ class FunctionDefinition(Body):
             raise refuse(
                 f"Invalid schema for function '{self.name}': schema must be a JSON Schema of "
                 f"'type: \"object\"', got 'type: {phrases.shorten(json.dumps(kind))}'.",
-                code="invalid_function_parameters",
+                code=INVALID_PARAMETERS,
                 at=("parameters",),
             )
         return self
@@ -89,11 +93,17 @@ class FunctionTool(Body):
 
     def spec(self) -> ToolSpec:
         """The function as the rest of the program knows it."""
-        function = self.function
-        spec = ToolSpec(function.name, function.description or "", strict=bool(function.strict))
-        if function.parameters is None:
-            return spec
-        return replace(spec, parameters={"type": "object", **function.parameters})
+        return function_spec(self.function.dump())
+
+
+def function_spec(function: Mapping[str, Any]) -> ToolSpec:
+    """A function in wire form as the rest of the program knows it."""
+    description, strict = function.get("description") or "", bool(function.get("strict"))
+    spec = ToolSpec(function["name"], description, strict=strict)
+    parameters = function.get("parameters")
+    if parameters is None:
+        return spec
+    return replace(spec, parameters={"type": "object", **parameters})
 
 
 def _from_v1(value: Any) -> Any:

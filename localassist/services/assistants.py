@@ -16,6 +16,7 @@ from localassist.services.tools import (
 )
 from localassist.storage import assistants
 from localassist.storage.database import Database, Session
+from localassist.tools.base import Toolbox
 
 _SIMPLE = ("name", "description", "instructions", "temperature", "top_p", "reasoning_effort")
 
@@ -82,7 +83,8 @@ class Assistants:
             fields["model"] = body.model
         if "tools" in given:
             fields["tools"] = [tool.dump() for tool in body.tools]
-            await asyncio.to_thread(check_functions, fields["tools"], self._models.validate)
+            toolbox = Toolbox.from_wire(fields["tools"])
+            await asyncio.to_thread(check_functions, toolbox, self._models.validate)
         if "response_format" in given:
             value = body.response_format
             fields["response_format"] = (

@@ -39,14 +39,14 @@ from localassist.schemas.chat_messages import (
 )
 from localassist.services.models import ChatModel, Models
 from localassist.services.tools import check_response_format
-from localassist.services.turn import (
+from localassist.services.turn import take_turn
+from localassist.services.turn_items import (
     Arguments,
     CallBegun,
     Text,
     TurnEnded,
     TurnItem,
     TurnRequest,
-    take_turn,
 )
 from localassist.tools.grammar import Validate, check_tools
 
@@ -136,7 +136,8 @@ class Chat:
                     yield answer.chunk(ChatDelta(role="assistant", content=""))
                     is_begun = True
                 if isinstance(item, Text):
-                    yield _said(item, answer) if body.logprobs else item.text
+                    if item.text or item.logprobs:  # there may be nothing but tokens
+                        yield _said(item, answer) if body.logprobs else item.text
                 elif isinstance(item, TurnEnded):
                     yield answer.chunk(ChatDelta(), _finish(item))
                     if body.includes_usage:
@@ -147,9 +148,8 @@ class Chat:
     async def _turn(self, body: ChatCompletionCreate) -> AsyncGenerator[TurnItem, None]:
         messages = conversation(body.messages)
         tools, choice = offered_tools(body)
-        response_format = None if body.response_format is None else body.response_format.dump()
         # A model may take long to load, and what is wrong with a request is said at once.
-        await asyncio.to_thread(_check, body, response_format, self._models.validate)
+        await asyncio.to_thread(check_completion, body, self._models.validate)
         async with self._models.chat(body.model, calls_functions=bool(tools)) as model:
             request = TurnRequest(
                 messages=messages,
@@ -157,18 +157,22 @@ class Chat:
                 tools=tools,
                 choice=choice,
                 parallel=body.parallel_tool_calls is not False,
-                response_format=response_format,
+                response_format=_dumped_format(body),
             )
             async with aclosing(take_turn(model, request, self._models.validate)) as turn:
                 async for item in turn:
                     yield item
 
 
-def _check(body: ChatCompletionCreate, response_format: Any, validate: Validate) -> None:
+def check_completion(body: ChatCompletionCreate, validate: Validate) -> None:
     """That all schemas can be enforced, those of tools that this turn cannot call too. Raises
     GrammarRejected."""
     check_tools([tool.spec() for tool in body.function_tools], validate)
-    check_response_format(response_format, validate)
+    check_response_format(_dumped_format(body), validate)
+
+
+def _dumped_format(body: ChatCompletionCreate) -> Any:
+    return None if body.response_format is None else body.response_format.dump()
 
 
 def _sampling(body: ChatCompletionCreate, model: ChatModel) -> SamplingParams:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Literal
 
 from localassist.chat.formats import ToolChoice
-from localassist.core import ChatMessage, SamplingParams, ToolSpec
+from localassist.core import ChatMessage, SamplingParams, ToolCall, ToolSpec
 from localassist.schemas.chat import CompletionUsage
 from localassist.schemas.tool_explanations import (
     ExplainedCall,
@@ -17,10 +18,10 @@ from localassist.schemas.tool_explanations import (
     ToolsExplain,
     ToolsExplanation,
 )
-from localassist.services.chat import conversation, offered_tools
+from localassist.services.chat import check_completion, conversation, offered_tools
 from localassist.services.models import ChatModel, Models
-from localassist.services.turn import TurnEnded, TurnRequest, take_turn
-from localassist.tools.grammar import check_tools
+from localassist.services.turn import take_turn
+from localassist.services.turn_items import TurnEnded, TurnRequest
 from localassist.tools.guided import GuidedCaller, GuidedThresholds
 
 _ANSWER_TOKENS = 512
@@ -39,10 +40,10 @@ class Explain:
         tools, choice = offered_tools(completion)
         is_parallel = body.parallel_tool_calls is not False
         # A schema that cannot be enforced is refused before a model is loaded.
-        checked = await asyncio.to_thread(check_tools, tools, self._models.validate)
+        await asyncio.to_thread(check_completion, completion, self._models.validate)
         async with self._models.chat(body.model, calls_functions=bool(tools)) as model:
             if model.guided is not None:
-                return await _of_guided(model, model.guided, messages, checked, choice, is_parallel)
+                return await _of_guided(model, model.guided, messages, tools, choice, is_parallel)
             request = TurnRequest(
                 messages=messages,
                 sampling=SamplingParams(temperature=0, max_tokens=_ANSWER_TOKENS),
@@ -58,17 +59,29 @@ class Explain:
             async for item in items:
                 if isinstance(item, TurnEnded):
                     end = item
+        whole = [call for call in end.calls if not (end.reason == "length" and _is_cut(call))]
+        output = end.generated.text
+        if len(whole) < len(end.calls):
+            output += f"\n[cut after {_ANSWER_TOKENS} tokens; the unfinished call is left out]"
         return ToolsExplanation(
             model=model.manifest.id,
             mode=_mode(model),
-            verdict="call" if end.calls else "answer",
+            verdict="call" if whole else "answer",
             calls=[
                 ExplainedCall(name=call.name, arguments=call.arguments, evidence={})
-                for call in end.calls
+                for call in whole
             ],
-            output=end.generated.text,
+            output=output,
             usage=CompletionUsage.of(end.usage),
         )
+
+
+def _is_cut(call: ToolCall) -> bool:
+    try:
+        json.loads(call.arguments)
+    except ValueError:
+        return True
+    return False
 
 
 async def _of_guided(
@@ -87,6 +100,7 @@ async def _of_guided(
         verdict="call" if plan.calls else "answer",
         scores=[ExplainedScore(**asdict(score)) for score in plan.scores],
         thresholds=asdict(GuidedThresholds()),
+        grounding=plan.grounding,
         calls=[
             ExplainedCall(name=call.name, arguments=call.arguments, evidence=dict(call.evidence))
             for call in plan.calls

@@ -13,7 +13,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from localassist.chat.formats import FORMATS, ToolCallFormat, ToolChoice
+from localassist.chat.formats import (
+    PLAIN,
+    ToolCallFormat,
+    ToolChoice,
+    control_tokens_of,
+    detect,
+)
 from localassist.chat.prompt import PromptBuilder
 from localassist.chat.template import ChatTemplate
 from localassist.core import SamplingParams
@@ -143,11 +149,11 @@ class Models:
             template = self._template(manifest, engine)
             mode = manifest.tool_mode
             if mode == "auto" and calls_functions:
-                native = self._assemble(manifest, engine, template, "native")
+                native = await self._assembled(manifest, engine, template, "native")
                 mode = await self._tool_modes.settle(native, template)
             elif mode == "auto":
                 mode = await self._tool_modes.known(manifest, engine, template)
-            yield self._assemble(manifest, engine, template, mode)
+            yield await self._assembled(manifest, engine, template, mode)
 
     def prepare_default(self) -> None:
         """Begin to load the model that stands in for hosted ones. What fails is a warning in the
@@ -190,11 +196,19 @@ class Models:
         manifest = await asyncio.to_thread(self._catalog.default, "embedding")
         return await (await self._load_embedder(manifest)).embed(texts)
 
+    async def _assembled(
+        self, manifest: ModelManifest, engine: Engine, template: ChatTemplate, mode: ToolMode
+    ) -> ChatModel:
+        # Finding out a template's form takes a while, and servers are asked for tokens.
+        return await asyncio.to_thread(self._assemble, manifest, engine, template, mode)
+
     def _assemble(
         self, manifest: ModelManifest, engine: Engine, template: ChatTemplate, mode: ToolMode
     ) -> ChatModel:
         manifest = manifest.model_copy(update={"tool_mode": mode})
-        tool_format = FORMATS["plain" if manifest.tool_mode == "guided" else "hermes"]
+        tool_format: ToolCallFormat = PLAIN
+        if mode != "guided":
+            tool_format = detect(template, control_tokens_of(engine.tokenize))
         prompts = PromptBuilder(engine, template, tool_format, manifest.id)
         guided = None
         if manifest.tool_mode == "guided":

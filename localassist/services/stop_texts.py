@@ -7,7 +7,7 @@ text is searched for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from localassist.engine.detokenizer import Detokenizer
 
@@ -16,7 +16,8 @@ class StopTexts:
     """Feed texts in order; ``is_stopped`` turns True when a stop string has appeared. Held back is
     what may still become one."""
 
-    def __init__(self, stop: Iterable[str]) -> None:
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._is_idle = not stop
         self._texts: list[str] = []
         self._detokenizer = Detokenizer(lambda index: self._texts[index].encode(), stop)
 
@@ -24,8 +25,14 @@ class StopTexts:
     def is_stopped(self) -> bool:
         return self._detokenizer.is_stopped
 
+    @property
+    def holds_text(self) -> bool:
+        return self._detokenizer.holds_text
+
     def feed(self, text: str) -> str:
         """What is certain to come before any stop string."""
+        if self._is_idle:
+            return text
         self._texts.append(text)
         piece = self._detokenizer.push(len(self._texts) - 1)
         return "" if piece is None else piece.text

@@ -27,7 +27,8 @@ from localassist.registry.config import ToolMode
 from localassist.registry.manifest import ModelManifest
 from localassist.registry.tool_modes import Finding, ToolModeMemory
 from localassist.services.models import ChatModel
-from localassist.services.turn import TurnEnded, TurnRequest, take_turn
+from localassist.services.turn import take_turn
+from localassist.services.turn_items import TurnEnded, TurnRequest
 from localassist.tools.grammar import Validate
 
 _log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from localassist.tools.base import Toolbox
 from localassist.tools.grammar import Validate, answer_rule, check_tools
 
 
-def check_functions(tools: list[dict[str, Any]], validate: Validate) -> None:
+def check_functions(toolbox: Toolbox, validate: Validate) -> None:
     """That every function's schema can be enforced. GrammarRejected names tool and keyword."""
-    check_tools(Toolbox.from_wire(tools).functions, validate)
+    check_tools(toolbox.functions, validate, positions=toolbox.positions)
 
 
 def check_response_format(response_format: Any, validate: Validate) -> None:

@@ -7,28 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from localassist.core import ToolSpec
+from localassist.schemas.tools import function_spec
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """``functions`` are executed by the caller. ``unserved`` names declared built-in tools without
-    an implementation here: the model is not told about them."""
+    """``functions`` are executed by the caller; ``positions`` are their places among all tools.
+    ``unserved`` names declared built-in tools without an implementation here: the model is not
+    told about them."""
 
     functions: tuple[ToolSpec, ...] = ()
+    positions: tuple[int, ...] = ()
     unserved: tuple[str, ...] = ()
 
     @classmethod
     def from_wire(cls, tools: Sequence[Mapping[str, Any]]) -> Toolbox:
-        functions = [_function(tool["function"]) for tool in tools if tool["type"] == "function"]
+        positions = [at for at, tool in enumerate(tools) if tool["type"] == "function"]
+        functions = [function_spec(tools[at]["function"]) for at in positions]
         unserved = [tool["type"] for tool in tools if tool["type"] != "function"]
-        return cls(tuple(functions), tuple(dict.fromkeys(unserved)))
-
-
-def _function(function: Mapping[str, Any]) -> ToolSpec:
-    parameters = function.get("parameters")
-    return ToolSpec(
-        name=function["name"],
-        description=function.get("description") or "",
-        parameters={"type": "object", "properties": {}} if parameters is None else parameters,
-        strict=bool(function.get("strict")),
-    )
+        return cls(tuple(functions), tuple(positions), tuple(dict.fromkeys(unserved)))

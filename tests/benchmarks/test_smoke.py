@@ -15,8 +15,9 @@ from benchmarks import common
 FOLDER = Path(common.__file__).parent
 SCRIPTS = sorted(
     f"{path.parent.name}.{path.stem}"
-    for area in ("engine", "server")
+    for area in ("engine", "server", "tools")
     for path in (FOLDER / area).glob("*.py")
+    if "def main()" in path.read_text("utf-8")
 )
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -139,6 +140,29 @@ def test_server_throughput() -> None:
     subjects = by_subject(report, streams=4, chosen="sampled")
     assert set(subjects) == {"localassist", "bare steps", "bare, prompts too"}
     assert report["peak_memory_mb"]["localassist"] > 100
+
+
+def test_tools_schemas_judge_every_value_rightly() -> None:
+    report = report_of("tools.schemas")
+    (whole,) = [row for row in report["rows"] if row["category"] == "all"]
+    assert whole["schemas"] > 5 and whole["compiles"] == whole["perfect"]
+    assert report["measured"]["perfect/localassist"] > 0.8
+
+
+def test_tools_accuracy() -> None:
+    report = report_of("tools.accuracy")
+    asked = [(row["category"], row["choice"]) for row in report["rows"]]
+    assert ("parallel", "required") in asked and ("irrelevance", "auto") in asked
+    assert all(row["errors"] == 0 and row["items"] == 2 for row in report["rows"])
+    assert all(row["valid %"] in (None, 100) for row in report["rows"])
+    assert report["data"] == "own set" and report["measured"] == {}
+
+
+def test_tools_compile_time() -> None:
+    rows = {row["stage"]: row for row in report_of("tools.compile_time")["rows"]}
+    assert len(rows) == 5 and all(0 < row["p50 ms"] <= row["p99 ms"] for row in rows.values())
+    # At least the name of a call is forced, token by token.
+    assert rows["mask of a token"]["samples"] > 10 * rows["compile, first"]["samples"]
 
 
 def test_every_script_has_a_test() -> None:

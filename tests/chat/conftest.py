@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-_SPECIAL = re.compile(r"(<\|[a-z_]+\|>|</?s>|\[/?INST\])")
+_SPECIAL = re.compile(r"(<\|[a-z_]+\|>|</?s>|\[/?INST\]|\[TOOL_CALLS\])")
 
 
 class FakeTokenizer:

@@ -86,7 +86,7 @@ def test_text_and_calls_come_back(text: str, calls: list[tuple[str, object]]) ->
 @given(TEXT)
 def test_text_without_a_call_is_kept_whole(text: str) -> None:
     events = parse([text])
-    if not any(isinstance(event, CallStarted) for event in events) and "{" not in text:
+    if "{" not in text and not text.rstrip().endswith("<tool_call>"):
         assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text
 
 
@@ -97,13 +97,18 @@ def test_name_is_announced_before_the_arguments_are_complete() -> None:
     assert parser.finish() == []
 
 
-def test_white_space_and_order_of_keys_do_not_matter() -> None:
-    turn = '<tool_call>{ "arguments" : {"a": "}\\""} ,\n "name":"f" }</tool_call>'
-    assert parse([turn]) == [
-        CallStarted(0, "f"),
-        ArgumentsDelta(0, '{"a": "}\\""}'),
-        CallEnded(0),
-    ]
+@pytest.mark.parametrize(
+    "turn",
+    [
+        '<tool_call>{"name": "f", "arguments": {}}</tool_call>',
+        '<tool_call>\n{"arguments": {}, "name": "f"}\n</tool_call>',
+        '<tool_call>\n{"name": "f", "arguments": "{}"}\n</tool_call>',
+        '<tool_call>\n{"name": "not known", "arguments": {}}\n</tool_call>',
+    ],
+)
+def test_what_only_looks_like_a_call_is_text(turn: str) -> None:
+    """The grammar allows calls in one form; anything else was quoted."""
+    assert parse([turn]) == parse(list(turn)) == [TextDelta(turn)]
 
 
 def test_cut_off_before_the_name_leaves_nothing() -> None:
@@ -118,7 +123,8 @@ def test_without_markup_everything_is_text(text: str) -> None:
 
 def test_endless_brackets_are_no_crash() -> None:
     """What a small model that repeats itself writes."""
-    events = parse(['<tool_call>\n{"name": ' + "[" * 5000 + "]" * 5000 + ', "arguments": {}}'])
-    assert isinstance(events[0], CallStarted)
-    call = ToolCall("call_1", "f", "[" * 5000)
+    endless = '{"a": ' + "[" * 5000 + "]" * 5000 + "}"
+    events = parse(['<tool_call>\n{"name": "f", "arguments": ' + endless + "}\n</tool_call>"])
+    assert events == [CallStarted(0, "f"), ArgumentsDelta(0, endless), CallEnded(0)]
+    call = ToolCall("call_1", "f", endless)
     assert arguments_of(call) == call.arguments

@@ -50,6 +50,10 @@ def test_only_marked_ones_where_any_is_marked(write) -> None:  # type: ignore[no
     assert names(write(text)) == ["_marked", "named"]
 
 
+def test_a_function_with_two_names_is_one_tool(write) -> None:  # type: ignore[no-untyped-def]
+    assert names(write(TYPED.format(name="weather") + "get_weather = weather\n")) == ["weather"]
+
+
 def test_types_and_neighbours_of_the_file_are_found(write) -> None:  # type: ignore[no-untyped-def]
     write("from dataclasses import dataclass\n\n@dataclass\nclass P:\n    x: int\n", "shapes_xy.py")
     text = "from __future__ import annotations\nfrom shapes_xy import P\n\n"
@@ -78,6 +82,7 @@ def test_types_and_neighbours_of_the_file_are_found(write) -> None:  # type: ign
             10,
             "a second tool named 'n'",
         ),
+        ("answer = 1\0\n", None, "null bytes"),
         ("answer = 42\n", None, "there is no public function"),
         ("".join(TYPED.format(name=f"f{n}") for n in range(21)), None, "21 tools"),
     ],

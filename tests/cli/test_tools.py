@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from localassist.cli.main import app
+from localassist.cli.output import console
+from localassist.cli.tools import _argument_table
 from localassist.engine import ScriptedEngine
 
 Run = Callable[..., int]
@@ -78,6 +80,11 @@ def test_people_get_tables(run: Run, tools: Tools, engine: ScriptedEngine, capsy
     assert any(line.startswith('city "Paris" words of the question') for line in lines)
 
 
+def test_arguments_that_are_no_json_are_shown_as_they_are(capsys: Capture) -> None:
+    console.print(_argument_table({"arguments": '{"city": "Par', "evidence": {}}))
+    assert '{"city": "Par' in capsys.readouterr().out
+
+
 def test_an_answer_is_a_verdict_too(
     run: Run, tools: Tools, engine: ScriptedEngine, capsys: Capture
 ) -> None:
@@ -93,6 +100,18 @@ def test_tools_come_from_a_pipe(
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps([WEATHER])))
     assert run("Write a poem about love", "--tools", "-", "--json") == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "answer"
+
+
+def test_tools_come_from_a_python_file(
+    run: Run, engine: ScriptedEngine, capsys: Capture, tmp_path: Path
+) -> None:
+    path = tmp_path / "weather.py"
+    path.write_text('def get_weather(city: str) -> str:\n    "Get the weather of a city"\n')
+    engine.enqueue(' "Paris"}')
+    arguments = ("Is it raining in Paris?", "--tools", str(path))
+    assert run(*arguments, "--tool-choice", "get_weather", "--json") == 0
+    (call,) = json.loads(capsys.readouterr().out)["calls"]
+    assert call["name"] == "get_weather" and json.loads(call["arguments"]) == {"city": "Paris"}
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,10 @@ def unknown(x: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def größe(x: int) -> None: ...
 
 
+class Station:
+    def __init__(self, city: str) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
@@ -205,6 +209,8 @@ def größe(x: int) -> None: ...
         (callback, "the type of parameter 'then' has no JSON form"),
         (unknown, "name 'Missing' is not defined"),
         (größe, "tool(name=...)"),
+        (max, "'max' cannot be a tool: its parameters cannot be read"),
+        (Station, "'Station' cannot be a tool: the type of parameter 'city' cannot be read"),
     ],
 )
 def test_what_cannot_be_described_is_refused_by_name(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import openai
 import pytest
+from pydantic import AfterValidator
 
 from localassist import AsyncLocalAssist, LocalAssist, run_tools, run_tools_async
 from localassist.client import host
@@ -234,10 +234,16 @@ def ended_without_polling(client: openai.OpenAI, ids: Ids) -> str:
             return run.status
 
 
+def even(number: int) -> int:
+    if number % 2:
+        raise ValueError("odd")
+    return number
+
+
 async def test_the_async_twin(
     tmp_path: Path, stage: Stage, script: Callable[..., ScriptedEngine]
 ) -> None:
-    def on(day: datetime.date) -> None: ...
+    def halve(number: Annotated[int, AfterValidator(even)]) -> None: ...
 
     both = asyncio.Barrier(2) if hasattr(asyncio, "Barrier") else None
 
@@ -247,7 +253,7 @@ async def test_the_async_twin(
         return f"met {who}"
 
     engine = script(
-        call("meet", who="a") + "\n" + call("meet", who="b") + "\n" + call("on", day="May")
+        call("meet", who="a") + "\n" + call("meet", who="b") + "\n" + call("halve", number=3)
     )
     async with AsyncLocalAssist(settings=scripted_settings(tmp_path / "home")) as client:
         assistant = await client.beta.assistants.create(model="gpt-4o")
@@ -257,9 +263,9 @@ async def test_the_async_twin(
             client,
             thread_id=thread.id,
             assistant_id=assistant.id,
-            tools=[meet, on],
+            tools=[meet, halve],
             on_text=said.append,
         )
     assert (run.status, "".join(said)) == ("completed", "Done.")
     assert "met a" in told(engine) and "met b" in told(engine)
-    assert "The arguments of on are not valid. day: Input should be a valid date" in told(engine)
+    assert "The arguments of halve are not valid. number: Value error, odd" in told(engine)

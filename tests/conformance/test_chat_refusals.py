@@ -47,43 +47,43 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str | None, str | None]] = {
         {"tools": [WEATHER, *taking({"type": "str"})["tools"]]},
         "Invalid schema for function 'f': In 'properties.x.type': ",
         "tools[1].function.parameters",
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "bad schema of a tool that may not be called": (
         {**taking({"type": "str"}), "tool_choice": "none"},
         "Invalid schema for function 'f': In 'properties.x.type': ",
         PARAMETERS,
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "remote reference": (
         taking({"$ref": "https://example.com/schema"}),
         "Invalid schema for function 'f': In 'properties.x.$ref': ",
         PARAMETERS,
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "missing reference": (
         taking({"$ref": "#/$defs/missing"}),
         "Invalid schema for function 'f': In 'properties.x.$ref': ",
         PARAMETERS,
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "look-ahead": (
         taking({"type": "string", "pattern": "(?=a)b"}),
         "Invalid schema for function 'f': In 'properties.x.pattern': ",
         PARAMETERS,
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "deep schema": (
         taking(nested(70)),
         "Invalid schema for function 'f': ",
         PARAMETERS,
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "exponential schema": (
         taking(EXPONENTIAL),
         "Invalid schema for function 'f': ",
         PARAMETERS,
-        "invalid_schema",
+        "invalid_function_parameters",
     ),
     "parameters as an array": (
         {"tools": [function(parameters=[])]},
@@ -202,7 +202,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str | None, str | None]] = {
         answering(name="n", schema={"properties": {"x": {"minimum": "low"}}}),
         "Invalid schema for response_format 'n': In 'properties.x.minimum': ",
         "response_format.json_schema.schema",
-        "invalid_schema",
+        "invalid_json_schema",
     ),
     "output without a call": (
         {"messages": [*HI, {"role": "tool", "tool_call_id": "call_1", "content": "x"}]},
@@ -234,7 +234,8 @@ def test_a_stream_does_not_begin_with_a_bad_request(
     with pytest.raises(openai.APIError) as caught:
         body: Any = {"model": "gpt-4o", "messages": HI, **fields}
         list(client.chat.completions.create(**body, stream=True))
-    assert str(message) in str(caught.value.body) and caught.value.param == param
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["message"].startswith(message) and caught.value.param == param
 
 
 def test_schemas_are_refused_though_many_tools_are_fine(

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from localassist.engine import ScriptedEngine
 from tests.conformance.conftest import ANSWER, WEATHER
 from tests.conformance.serving import call
+from tests.grammars import accepts
 
 UseEngine = Callable[..., ScriptedEngine]
 HI: Any = [{"role": "user", "content": "Hi"}]
@@ -104,10 +105,9 @@ def test_demanded_calls_reach_the_grammar(
     answer = ask(client, tools=TOOLS, tool_choice=choice, parallel_tool_calls=parallel)
     assert answer.choices[0].finish_reason == "tool_calls"
     constraint = engine.requests[-1].constraint
-    assert constraint is not None
-    assert "TEXT" not in constraint.grammar
-    assert ("get_time" in constraint.grammar) == (choice == "required")
-    assert ("(next)*" in constraint.grammar) == parallel
+    assert accepts(constraint, call("Paris")) and not accepts(constraint, ANSWER)
+    assert accepts(constraint, TIME_CALL) == (choice == "required")
+    assert accepts(constraint, call("Paris") + "\n" + call("Rome")) == parallel
 
 
 def test_none_and_allowed_tools(client: openai.OpenAI, use_engine: UseEngine) -> None:

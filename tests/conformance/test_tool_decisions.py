@@ -19,7 +19,15 @@ from tests.server.serving import Stage
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 
 POEM = "Write a poem about love"
-RAIN = "What is the weather in Paris?"
+RAIN = "Please get the weather in Paris."
+
+ORPHAN = {"role": "tool", "tool_call_id": "call_a", "content": "rain"}
+UNANSWERED = {
+    "role": "assistant",
+    "tool_calls": [
+        {"id": "call_a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    ],
+}
 
 
 def scorer(prompt: str, continuation: str) -> float:
@@ -90,7 +98,8 @@ def test_a_decision_is_explained(client: openai.OpenAI) -> None:
     (score,), (made,) = found["scores"], found["calls"]
     assert score["name"] == made["name"] == "get_weather" and score["decision"] > 0
     assert set(json.loads(made["arguments"])) == set(made["evidence"]) == {"city"}
-    assert found["thresholds"] and found["usage"]["prompt_tokens"] > 0
+    assert found["thresholds"] and 0 <= found["grounding"] <= 1
+    assert found["usage"]["prompt_tokens"] > 0
     assert found["output"] is None
 
 
@@ -138,6 +147,14 @@ def test_of_a_model_that_writes_calls_its_writing_is_shown(
     )
 
 
+@pytest.mark.parametrize("client", ["native"], indirect=True)
+def test_a_call_cut_by_the_token_limit_is_left_out(client: openai.OpenAI, stage: Stage) -> None:
+    stage.engine = ScriptedEngine(call("Rome " * 200))
+    found = explained(client, question=RAIN)
+    assert (found["verdict"], found["calls"]) == ("answer", [])
+    assert "Rome Rome" in found["output"] and "the unfinished call is left out" in found["output"]
+
+
 @pytest.mark.parametrize("client", ["none"], indirect=True)
 @pytest.mark.parametrize(("choice", "verdict"), [("auto", "answer"), ("required", "call")])
 def test_a_model_of_mode_none_calls_only_when_it_must(
@@ -158,6 +175,8 @@ def test_a_model_of_mode_none_calls_only_when_it_must(
         ({"question": RAIN, "messages": [{"role": "user", "content": "Hi"}]}, "either 'question'"),
         ({"question": " \n"}, "the question is empty"),
         ({"messages": []}, "messages"),
+        ({"messages": [ORPHAN]}, "must be a response to a preceeding message"),
+        ({"messages": [UNANSWERED]}, "did not have response messages"),
         ({"question": RAIN, "tools": []}, "tools"),
         ({"question": RAIN, "tools": [WEATHER, WEATHER]}, "duplicate function name"),
         ({"question": RAIN, "tools": [WEATHER] * 129}, "tools"),

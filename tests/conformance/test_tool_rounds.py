@@ -19,6 +19,7 @@ from tests.conformance.test_function_calls import (
 )
 from tests.conformance.test_streams import HEAD
 from tests.conformance.wire import Event, raw, raw_stream, short
+from tests.grammars import accepts
 from tests.server.serving import Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
@@ -208,14 +209,14 @@ def test_a_demanded_call_is_demanded_of_the_first_turn_only(
         run_id=run.id, thread_id=talk.thread_id, tool_outputs=outputs(run)
     )
     assert done.status == "completed"
-    demanded, free = (request.constraint.grammar for request in engine.requests)
-    assert "TEXT" not in demanded and "TEXT" in free
+    demanded, free = (request.constraint for request in engine.requests)
+    assert not accepts(demanded, ANSWER) and accepts(free, ANSWER)
     # A new run on the same thread is held to its own choice, whatever outputs there are already.
     talk.say("And now?")
     engine.enqueue(call("Paris"))
     again = runs.create_and_poll(**talk.ids, tool_choice=choice)
     assert again.status == "requires_action"
-    assert "TEXT" not in engine.requests[-1].constraint.grammar
+    assert not accepts(engine.requests[-1].constraint, ANSWER)
 
 
 def test_parallel_calls_can_be_forbidden(talk: Talk, use_engine: UseEngine) -> None:
@@ -226,8 +227,24 @@ def test_parallel_calls_can_be_forbidden(talk: Talk, use_engine: UseEngine) -> N
     runs.cancel(one.id, thread_id=talk.thread_id)
     runs.poll(one.id, thread_id=talk.thread_id)
     runs.create_and_poll(**talk.ids)
-    single, many = (request.constraint.grammar for request in engine.requests)
-    assert "next:" not in single and "next:" in many
+    both = call("Paris") + "\n" + call("Rome")
+    single, many = (request.constraint for request in engine.requests)
+    assert not accepts(single, both) and accepts(many, both)
+
+
+def test_a_schema_is_refused_by_its_place_among_all_tools(client: openai.OpenAI) -> None:
+    talk = begin(client, "Hi")
+    broken = {"name": "f", "parameters": {"properties": {"x": {"type": "nonsense"}}}}
+    tools: Any = [{"type": "code_interpreter"}, {"type": "function", "function": broken}]
+    beta = client.beta
+    for create in (
+        lambda: beta.assistants.create(model="gpt-4o", tools=tools),
+        lambda: beta.threads.runs.create(**talk.ids, tools=tools),
+    ):
+        with pytest.raises(openai.BadRequestError, match="'f'") as caught:
+            create()
+        assert caught.value.param == "tools[1].function.parameters"
+        assert caught.value.code == "invalid_function_parameters"
 
 
 # --- ends ---------------------------------------------------------------------------------------

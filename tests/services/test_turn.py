@@ -10,19 +10,19 @@ import pytest
 from localassist.chat.formats import FORMATS, ToolChoice
 from localassist.chat.prompt import PromptBuilder
 from localassist.chat.template import ChatTemplate
-from localassist.core import ChatMessage, SamplingParams, ToolSpec
+from localassist.core import ChatMessage, GeneratedText, SamplingParams, ToolSpec
 from localassist.engine import ScriptedEngine, validate_grammar
 from localassist.errors import GenerationFailed, GrammarRejected
 from localassist.registry.manifest import FileSource, ModelManifest
 from localassist.services.models import ChatModel
-from localassist.services.turn import (
+from localassist.services.turn import take_turn
+from localassist.services.turn_items import (
     Arguments,
     CallBegun,
     Text,
     TurnEnded,
     TurnItem,
     TurnRequest,
-    take_turn,
 )
 from localassist.tools.guided import GuidedCaller
 
@@ -31,8 +31,8 @@ TOOLS = (ToolSpec("get_weather", "Get the weather of a city", CITY),)
 QUESTION = (ChatMessage("user", "What is the weather in Paris?"),)
 
 
-def model(engine: ScriptedEngine, tool_mode: str) -> ChatModel:
-    manifest = ModelManifest.model_validate(
+def manifest(tool_mode: str) -> ModelManifest:
+    return ModelManifest.model_validate(
         {
             "id": "scripted",
             "kind": "chat",
@@ -43,11 +43,14 @@ def model(engine: ScriptedEngine, tool_mode: str) -> ChatModel:
             "sampling": {"temperature": 0.3, "top_p": 0.7},
         }
     )
+
+
+def model(engine: ScriptedEngine, tool_mode: str) -> ChatModel:
     template = ChatTemplate(engine.chat_template, engine.special_tokens)
     tool_format = FORMATS["plain" if tool_mode == "guided" else "hermes"]
     prompts = PromptBuilder(engine, template, tool_format, "scripted")
     guided = GuidedCaller(engine, prompts) if tool_mode == "guided" else None
-    return ChatModel(manifest, engine, prompts, tool_format, guided)
+    return ChatModel(manifest(tool_mode), engine, prompts, tool_format, guided)
 
 
 async def turn(chat: ChatModel, **fields: object) -> list[TurnItem]:
@@ -101,6 +104,28 @@ async def test_native_text_comes_with_tokens_that_spell_it(piece_tokens: int) ->
             # What is settled is never ahead of what was said.
             assert said.startswith(engine.detokenize(tokens))
     assert said == raw == engine.detokenize(tokens)
+
+
+@pytest.mark.parametrize("opening", ["<too", "\n<tool_call>", '<tool_call>\n{"name'])
+@pytest.mark.parametrize("piece_tokens", [1, 4, 200])
+async def test_a_call_cut_in_its_opening_leaves_only_what_was_said(
+    piece_tokens: int, opening: str
+) -> None:
+    raw = f"Let me see. {opening}"
+    engine = ScriptedEngine(raw + "_call> and more", piece_tokens=piece_tokens)
+    sampling = SamplingParams(max_tokens=len(raw))
+    items = await turn(model(engine, "native"), tools=TOOLS, sampling=sampling)
+    assert (text(items), end(items).reason) == ("Let me see.", "length")
+    tokens = [t for item in items if isinstance(item, Text) for t in item.token_ids]
+    assert "Let me see.".startswith(engine.detokenize(tokens))
+    assert end(items).generated == GeneratedText("Let me see.", (), "scripted")
+
+
+async def test_the_beginning_of_an_opening_at_a_turns_own_end_is_text() -> None:
+    engine = ScriptedEngine("a <too")
+    items = await turn(model(engine, "native"), tools=TOOLS)
+    assert text(items) == "a <too"
+    assert engine.detokenize(end(items).generated.token_ids) == "a <too"
 
 
 async def test_invalid_arguments_never_come_out() -> None:
@@ -187,3 +212,38 @@ def test_a_model_samples_by_its_own_defaults_unless_told() -> None:
     chat = model(ScriptedEngine(), "none")
     assert chat.sampling(None, None) == SamplingParams(temperature=0.3, top_p=0.7)
     assert chat.sampling(0, None) == SamplingParams(temperature=0, top_p=0.7)
+
+
+UNIQUE = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+NUMBERS = {"type": "json_schema", "json_schema": {"name": "numbers", "schema": UNIQUE}}
+
+
+async def test_a_value_that_does_not_fit_is_written_again_before_anything_is_seen() -> None:
+    engine = ScriptedEngine("[1, 1]", "[1, 2]", piece_tokens=2)
+    items = await turn(
+        model(engine, "none"), response_format=NUMBERS, sampling=SamplingParams(temperature=0)
+    )
+    assert text(items) == "[1, 2]"
+    first, second = engine.requests
+    assert first.sampling.temperature == 0 and second.sampling.temperature > 0
+    spent = end(items).usage
+    assert spent.completion_tokens > len("[1, 2]") or spent.prompt_tokens > len(second.prompt)
+
+
+async def test_a_call_that_does_not_fit_is_written_again() -> None:
+    tool = ToolSpec("draw", "", {"properties": {"numbers": UNIQUE}, "required": ["numbers"]})
+    replies = [
+        f'<tool_call>\n{{"name": "draw", "arguments": {{"numbers": {n}}}}}\n</tool_call>'
+        for n in ("[3, 3]", "[3, 4]")
+    ]
+    items = await turn(model(ScriptedEngine(*replies), "native"), tools=[tool])
+    [call] = end(items).calls
+    assert json.loads(call.arguments) == {"numbers": [3, 4]}
+    assert sum(isinstance(item, CallBegun) for item in items) == 1
+
+
+async def test_a_value_that_never_fits_is_an_error() -> None:
+    engine = ScriptedEngine(default_reply="[1, 1]")
+    with pytest.raises(GenerationFailed, match="unique"):
+        await turn(model(engine, "none"), response_format=NUMBERS)
+    assert len(engine.requests) == 4

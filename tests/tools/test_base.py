@@ -16,5 +16,7 @@ def test_functions_are_offered_and_built_ins_are_named() -> None:
             {"type": "code_interpreter"},
         ]
     )
-    assert box.functions == (ToolSpec("f"), ToolSpec("g", parameters={"properties": {}}))
+    no_arguments = {"type": "object", "properties": {}}
+    assert box.functions == (ToolSpec("f"), ToolSpec("g", parameters=no_arguments))
+    assert box.positions == (1, 3)
     assert box.unserved == ("code_interpreter", "file_search")

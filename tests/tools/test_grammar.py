@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import llguidance
 import pytest
 
 from localassist.chat.formats import ToolChoice
@@ -22,6 +21,7 @@ from localassist.tools.grammar import (
     response_constraint,
 )
 from localassist.tools.schema import SchemaProblem, value_problem
+from tests.grammars import accepts
 
 WEATHER = ToolSpec(
     "get_weather",
@@ -53,17 +53,6 @@ def written(name: str, arguments: dict[str, Any]) -> str:
 PARIS = written("get_weather", {"city": "São Tomé 東京", "days": 3})
 SUM = written("add", {"x": 1, "y": 2.5})
 TEXT = "Hello < 5 {x} there,\nhow are you?"
-
-
-def accepts(constraint: Constraint | None, text: str) -> bool:
-    """Whether the grammar allows exactly this text, byte by byte."""
-    assert constraint is not None
-    tokenizer = llguidance.LLTokenizer("byte")
-    grammar = llguidance.LLMatcher.grammar_from_lark(constraint.grammar)
-    matcher = llguidance.LLMatcher(tokenizer, grammar, log_level=0)
-    assert not matcher.is_error(), matcher.get_error()
-    tokens = tokenizer.tokenize_str(text)
-    return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 
 
 def constraint(mode: str, *, parallel: bool = True, answer: str | None = None) -> Constraint | None:
@@ -178,7 +167,7 @@ def test_refusals_name_tool_path_and_keyword(parameters: dict[str, Any], words: 
     assert "'broken'" in refusal.value.message
     assert f"'{words}'" in refusal.value.message
     assert refusal.value.param == "tools[1].function.parameters"
-    assert refusal.value.code == "invalid_schema"
+    assert refusal.value.code == "invalid_function_parameters"
 
 
 def test_compositions_that_explode_are_refused_quickly() -> None:
@@ -209,6 +198,7 @@ def test_response_format_refusal() -> None:
     with pytest.raises(GrammarRejected, match="'pattern'") as refusal:
         answer_rule(wanted, validate_grammar)
     assert refusal.value.param == "response_format.json_schema.schema"
+    assert refusal.value.code == "invalid_json_schema"
 
 
 @pytest.mark.parametrize("name", ["get_weather", "add"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,12 +11,16 @@ from localassist.clock import monotonic
 from localassist.tools.schema import (
     MAX_ARRAY_ITEMS,
     MAX_INTEGER,
+    MAX_NUMBER,
     MAX_STRING_LENGTH,
+    NUMBER_STEP,
     SchemaProblem,
-    check,
     closed,
     value_problem,
 )
+from localassist.tools.soundness import check
+
+NUMBER = {"minimum": -MAX_NUMBER, "maximum": MAX_NUMBER, "multipleOf": NUMBER_STEP}
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def test_objects_are_closed_and_open_ends_bounded() -> None:
             "count": {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER},
             "place": {
                 "type": "object",
-                "properties": {"x": {"type": "number"}},
+                "properties": {"x": {"type": "number", **NUMBER}},
                 "additionalProperties": False,
             },
         },
@@ -58,23 +63,30 @@ def test_objects_are_closed_and_open_ends_bounded() -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"type": "object", "properties": {"a": True}, "additionalProperties": True},
-        {"allOf": [{"properties": {"a": True}}, {"properties": {"b": True}}]},
-        {"properties": {"a": True}, "anyOf": [{"properties": {"b": True}}]},
-        {"type": "object", "patternProperties": {"^x": True}},
-        {"type": "string", "pattern": "^a*$"},
+        {"allOf": [{"properties": {"a": {"enum": [1]}}}, {"required": ["b"]}]},
+        {"properties": {"a": {"enum": [1]}}, "anyOf": [{"required": ["b"]}]},
+        {"type": "object", "patternProperties": {"^x": {"const": 1}}},
+        {"type": "string", "pattern": "^a*$", "maxLength": 9},
         {"type": "string", "enum": ["a"]},
-        {"not": {"type": "string"}},
     ],
 )
 def test_what_the_author_said_stays(schema: dict[str, Any]) -> None:
-    assert closed(schema, is_root=True) == schema
+    ready = closed(schema, is_root=True)
+    assert {key: ready[key] for key in schema} == schema
+    assert "additionalProperties" not in ready
 
 
 def test_root_without_properties_takes_no_arguments_but_a_nested_one_takes_any() -> None:
     root = closed({"type": "object", "properties": {"a": {"type": "object"}}}, is_root=True)
-    assert root["properties"]["a"] == {"type": "object"}
+    assert root["properties"]["a"]["patternProperties"]
     assert closed({"type": "object"}, is_root=True)["additionalProperties"] is False
+
+
+def test_required_names_without_a_property_may_hold_anything() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["b"]}
+    ready = closed(schema, is_root=True)
+    assert list(ready["properties"]) == ["a", "b"]
+    assert ready["properties"]["b"]["$ref"].startswith("#/$defs/")
 
 
 @pytest.mark.parametrize(
@@ -121,11 +133,28 @@ def test_value_problem_names_the_place() -> None:
     assert "JSON" in str(value_problem(schema, "{"))
 
 
-def test_value_problem_runs_no_regular_expressions() -> None:
+def test_regular_expressions_are_checked_in_linear_time() -> None:
     schema = {"type": "string", "pattern": "^(a+)+$"}
     started = monotonic()
-    assert value_problem(schema, '"' + "a" * 64 + '!"') is None
+    assert value_problem(schema, json.dumps("a" * 64 + "!")) is not None
+    assert value_problem(schema, json.dumps("a" * 64)) is None
     assert monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"format": "date"}, '"2023-02-29"'),
+        ({"not": {"pattern": "^x"}}, '"xy"'),
+        ({"multipleOf": 0.01}, "1.255"),
+        ({"propertyNames": {"pattern": "^[a-z]+$"}}, '{"A": 1}'),
+        ({"if": {"required": ["a"]}, "then": {"required": ["b"]}}, '{"a": 1}'),
+        ({"dependentRequired": {"a": ["b"]}}, '{"a": 1}'),
+        ({"contains": {"const": 1}}, "[2]"),
+    ],
+)
+def test_keywords_beyond_grammars_are_checked(schema: dict[str, Any], text: str) -> None:
+    assert value_problem(schema, text) is not None
 
 
 def test_text_nested_too_deeply_is_a_problem_and_no_crash() -> None:

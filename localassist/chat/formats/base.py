@@ -7,14 +7,25 @@ rules: the parameters of a tool arrive ready for a grammar, ``tools.grammar`` pr
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from localassist.chat.stream import TurnParser
 from localassist.core import Constraint, ToolCall, ToolSpec
 from localassist.errors import InvalidRequest
+
+STAND_IN_ID = "000000000"
+"""The id of a call that is rendered only to find out what stands around it."""
+
+_ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_LENGTH = 9
+
+ControlToken: TypeAlias = Callable[[str], int | None]
+"""The control token that a text is in a vocabulary, None when it is ordinary text there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,43 @@ class ToolCallFormat(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def in_template(self) -> bool:
+        """The chat template shows tools, calls and results in this form, as far as it can."""
+        ...
+
+    @property
+    def text_begin(self) -> str:
+        """What the model writes before a text that is no call; empty for most families."""
+        ...
+
+    @property
+    def calls_look_like_answers(self) -> bool:
+        """A call is a bare JSON object, so a grammar that allows an answer in JSON allows what
+        reads as a call and is none: wrong arguments, or more keys after them."""
+        ...
+
+    def for_vocabulary(self, control_token: ControlToken) -> ToolCallFormat:
+        """The same with what is a control token written as one."""
+        ...
+
+    def can_show(self, calls: Sequence[ToolCall]) -> bool:
+        """Whether a template that shows calls can show these, made in one turn."""
+        ...
+
+    def wire_call(self, call: ToolCall) -> dict[str, Any]:
+        """The call as the template wants to be given it."""
+        ...
+
+    def call_id(self, call_id: str) -> str:
+        """A call's id as prompts show it."""
+        ...
+
+    def around_name(self) -> tuple[str, str] | None:
+        """What a rendered call with ``STAND_IN_ID`` and no arguments has before and behind its
+        name; None for a format without markup."""
+        ...
+
     def system_text(self, tools: Sequence[ToolSpec]) -> str:
         """What the system message says about the tools when the template cannot show them."""
         ...
@@ -88,16 +136,35 @@ class ToolCallFormat(Protocol):
         """
         ...
 
-    def parser(self) -> TurnParser:
-        """A fresh parser for one turn."""
+    def parser(self, tools: Sequence[ToolSpec] | None = None) -> TurnParser:
+        """A fresh parser for one turn in which these may be called; None: anything may."""
         ...
 
 
 def wire_tool(tool: ToolSpec) -> dict[str, Any]:
-    """The tool as templates and prompts show it, without notes meant for the grammar."""
-    parameters = {key: value for key, value in tool.parameters.items() if key != "x-guidance"}
+    """The tool as templates and prompts show it: as its author declared it."""
+    parameters = dict(tool.parameters if tool.declared is None else tool.declared)
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
+
+
+def wire_call(call: ToolCall, call_id: str) -> dict[str, Any]:
+    """The call as most templates want to be given it."""
+    function = {"name": call.name, "arguments": arguments_of(call)}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def plain_id(call_id: str) -> str:
+    """The id, or a short one that stands for it when it is no plain word: callers choose ids, and
+    templates write them among control tokens."""
+    return call_id if re.fullmatch(r"[\w.:-]*", call_id, re.ASCII) else short_id(call_id)
+
+
+def short_id(call_id: str) -> str:
+    """Nine letters and digits that stand for an id."""
+    number = int.from_bytes(hashlib.sha256(call_id.encode("utf-8", "replace")).digest()[:8], "big")
+    size = len(_ID_LETTERS)
+    return "".join(_ID_LETTERS[number // size**place % size] for place in range(_ID_LENGTH))
 
 
 def arguments_of(call: ToolCall) -> Any:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from localassist.chat.formats.base import ToolChoice
+from localassist.chat.formats.base import ControlToken, ToolChoice, plain_id, wire_call
 from localassist.chat.formats.json_call import grammar_of
 from localassist.chat.stream import TurnParser
 from localassist.core import Constraint, ToolCall, ToolSpec
@@ -18,6 +19,24 @@ from localassist.core import Constraint, ToolCall, ToolSpec
 @dataclass(frozen=True, slots=True)
 class PlainFormat:
     name: str = "plain"
+    in_template: bool = True
+    text_begin: str = ""
+    calls_look_like_answers: bool = False
+
+    def for_vocabulary(self, control_token: ControlToken) -> PlainFormat:
+        return self
+
+    def can_show(self, calls: Sequence[ToolCall]) -> bool:
+        return True
+
+    def wire_call(self, call: ToolCall) -> dict[str, Any]:
+        return wire_call(call, self.call_id(call.id))
+
+    def call_id(self, call_id: str) -> str:
+        return plain_id(call_id)
+
+    def around_name(self) -> tuple[str, str] | None:
+        return None
 
     def system_text(self, tools: Sequence[ToolSpec]) -> str:
         return ""
@@ -39,7 +58,7 @@ class PlainFormat:
     ) -> Constraint | None:
         return None if answer is None else grammar_of([f"start: {answer}"])
 
-    def parser(self) -> TurnParser:
+    def parser(self, tools: Sequence[ToolSpec] | None = None) -> TurnParser:
         return TurnParser(None)
 
 

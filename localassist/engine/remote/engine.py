@@ -217,7 +217,9 @@ class ServerEngine:
             )
         enforcement = self._dialect.enforce(constraint)
         if enforcement.is_grammar:
-            guard = await asyncio.to_thread(GrammarGuard, constraint.grammar)
+            guard = await asyncio.to_thread(
+                GrammarGuard, constraint.text_grammar or constraint.grammar
+            )
             return guard, enforcement.fields
         # Whitespace is free under a schema, so only the finished value can be checked.
         schema = plain_schema(constraint)

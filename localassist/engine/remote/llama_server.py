@@ -99,7 +99,11 @@ class LlamaServer:
         async for event in self._wire.stream("/completion", {**body, "timings_per_token": True}):
             cached = _cached(event, cached)
             if event.get("stop") is True:
-                # A control token that nothing followed was the end of the answer.
+                if event.get("stop_type") == "eos":
+                    hidden = hidden[:-1]  # the end of the answer is no part of it
+                if hidden:
+                    shown = await asyncio.to_thread(self.detokenize, hidden)
+                    yield Chunk(shown, tuple(hidden), cached_tokens=cached)
                 yield Chunk(end=_reason(event), cached_tokens=cached)
                 return
             text, tokens = text_of(event, "content"), tokens_of(event)

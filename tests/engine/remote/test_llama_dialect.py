@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localassist.core import SamplingParams, Usage
+from localassist.core import Constraint, SamplingParams, Usage
 from localassist.engine import Finished, Generate, Piece
 from localassist.engine.remote import ServerAddress, ServerEngine
 from localassist.engine.remote.dialect import Chunk, ServerFacts
@@ -106,6 +106,16 @@ async def test_the_token_that_ends_an_answer_is_not_part_of_it() -> None:
     assert await played(event("", [2], 1), end) == [Chunk(end="stop")]
 
 
+@pytest.mark.parametrize(("stop_type", "tokens"), [("eos", [7, 2]), ("limit", [7])])
+async def test_a_control_token_before_the_end_is_part_of_the_answer(
+    stop_type: str, tokens: list[int]
+) -> None:
+    events = [event("", [token], index + 1) for index, token in enumerate(tokens)]
+    chunks = await played(*events, {"stop": True, "stop_type": stop_type})
+    assert chunks[0] == Chunk("<7>", (7,))
+    assert [chunk.end is not None for chunk in chunks] == [False, True]
+
+
 async def test_the_missing_tokens_of_a_character_are_found_again() -> None:
     chunks = await played(event("xyz", [122], 3), {"stop": True, "stop_type": "limit"})
     assert chunks == [Chunk("xyz", (120, 121, 122)), Chunk(end="length")]
@@ -139,3 +149,21 @@ async def test_an_answer_without_an_end_was_broken_off() -> None:
     with pytest.raises(GenerationFailed, match="broke off before the end"):
         async for _ in engine.generate(Generate([1])):
             pass
+
+
+@pytest.mark.parametrize("said", ["a", "b"])
+async def test_a_grammar_with_control_tokens_is_watched_by_their_spelling(said: str) -> None:
+    header = "%llguidance {}\n"
+    constraint = Constraint(
+        f'{header}start: <[70000]> "a"\n', text_grammar=f'{header}start: "<70000>" "a"\n'
+    )
+    wire = Played(event("", [70000], 1), event(said, [97], 2), {"stop": True, "stop_type": "eos"})
+    facts = ServerFacts("m", 100, grammar=True)
+    engine = ServerEngine("far", wire, dialect(wire), facts, CARD, value_problem)  # type: ignore[arg-type]
+    request = Generate([1], constraint=constraint)
+    if said == "b":
+        with pytest.raises(GenerationFailed, match="left its grammar"):
+            [item async for item in engine.generate(request)]
+        return
+    items = [item async for item in engine.generate(request)]
+    assert [item.text for item in items if isinstance(item, Piece)] == ["<70000>", "a"]

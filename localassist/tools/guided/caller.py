@@ -16,7 +16,6 @@ from localassist.chat.formats.base import ToolChoice
 from localassist.chat.prompt import PromptBuilder
 from localassist.core import ChatMessage, ToolSpec
 from localassist.engine.request import Engine
-from localassist.errors import GenerationFailed
 from localassist.tools.evidence import Question
 from localassist.tools.evidence.phrases import clauses
 from localassist.tools.evidence.words import words
@@ -73,11 +72,13 @@ class GuidedCaller:
         newest_from = len(question) - len(newest) if question.endswith(newest) else 0
         asked = await _read(question, date.fromtimestamp(clock.now()), newest_from)
         if choice.demands_call and len(candidates) == 1:
-            draft = await Filler(work, self._builder).fill(candidates[0], asked)
+            draft, asked = await self._fill(work, candidates[0], asked, conversation)
             calls = await asyncio.to_thread(_calls, draft, asked, parallel)
             return ToolPlan(calls, (), work.usage, draft.grounding)
         scores = await self._chooser.scores(work, asked, candidates)
-        several = await self._by_clauses(work, asked, candidates) if parallel else []
+        likeliest = sorted(scores, key=lambda score: score.decision, reverse=True)
+        offered = [_named(candidates, score.name) for score in likeliest[:_MOST_CLAUSES]]
+        several = await self._by_clauses(work, asked, offered) if parallel else []
         if len(several) > 1:
             made = [await asyncio.to_thread(_calls, *found, parallel) for found in several]
             calls = tuple(itertools.chain.from_iterable(made))
@@ -175,12 +176,8 @@ def _mean_grounding(found: Sequence[tuple[Draft, Question]]) -> float:
 
 
 def _calls(draft: Draft, question: Question, parallel: bool) -> tuple[PlannedCall, ...]:
-    """The draft, and what the question asks for besides as far as it fits the schema.
-
-    Raises GenerationFailed for a draft that does not."""
-    problem = draft.problem()
-    if problem is not None:
-        raise GenerationFailed(f"The arguments for '{draft.tool.name}' do not fit: {problem}")
+    """The draft, which fits its schema, and what the question asks for besides as far as that
+    does."""
     others = repeated(draft, question) if parallel else []
     fitting = [other for other in others if other.problem() is None]
     return tuple(_planned(each) for each in fitting or [draft])

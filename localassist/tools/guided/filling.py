@@ -7,6 +7,7 @@ by the model under the slot's schema.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -62,7 +63,9 @@ class Filler:
 
         Raises GenerationFailed when no arguments fit the schema.
         """
-        prompt = self._builder.build(argument_messages(tool, question.text)).token_ids
+        # A model on another server is asked for tokens over the network: not on the event loop.
+        messages = argument_messages(tool, question.text)
+        prompt = (await asyncio.to_thread(self._builder.build, messages)).token_ids
         parameters = {"type": "object", **tool.parameters}
         draft = Draft(tool)
         sheet = Sheet(question, summary(tool))

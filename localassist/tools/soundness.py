@@ -150,8 +150,8 @@ def _problem(error: Exception) -> SchemaProblem:
     message = getattr(error, "message", str(error))
     if message.endswith('is not a "regex"'):
         message = (
-            "not a regular expression that can be enforced: those may look neither around nor "
-            "back and must not be too large"
+            "not a regular expression that can be enforced: it has a mistake, looks around or "
+            "back, or is too large"
         )
     reason = shorten(message, MAX_MESSAGE_CHARACTERS).rstrip(".")
     return SchemaProblem(path[:-1], keyword, reason)

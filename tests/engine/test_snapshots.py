@@ -169,9 +169,8 @@ def test_closing_writes_what_was_only_in_memory(
     assert again.counters.disk_bytes <= MB
 
 
-def test_a_slow_disk_keeps_snapshots_in_memory_only(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Nothing is written until the event is set."""
     gate = threading.Event()
     write = snapshot_file.write_snapshot
 
@@ -180,6 +179,13 @@ def test_a_slow_disk_keeps_snapshots_in_memory_only(
         return write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(snapshots, "write_snapshot", slow)
+    return gate
+
+
+def test_a_slow_disk_keeps_snapshots_in_memory_only(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = slow_disk(monkeypatch)
     store = make()
     keys = [store.put([], [i], content(i)) for i in range(40)]
     assert all(store.fetch(key) == content(i) for i, key in enumerate(keys))
@@ -192,14 +198,7 @@ def test_what_leaves_memory_is_written_before_what_stays(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Segments of one conversation leave together; without its beginning the rest is lost."""
-    gate = threading.Event()
-    write = snapshot_file.write_snapshot
-
-    def slow(*arguments: object) -> int:
-        gate.wait(20)
-        return write(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(snapshots, "write_snapshot", slow)
+    gate = slow_disk(monkeypatch)
     store = make(memory=40 * 1000)
     keys = [store.put([], [i], content(i)) for i in range(40)]
     store.touch(keys[:17])  # those that are queued

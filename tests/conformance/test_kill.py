@@ -43,12 +43,13 @@ class Lives:
     server: Server = field(init=False)
     client: openai.OpenAI = field(init=False)
     ready_at: float = field(init=False)
+    _clients: list[openai.OpenAI] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._begin()
 
     def kill_and_restart(self) -> None:
-        self.client.close()
+        # The client stays open: other threads find out by themselves that its server has died.
         self.server.kill()
         self._begin()
 
@@ -56,10 +57,12 @@ class Lives:
         self.server = self.start()
         self.ready_at = time.monotonic()
         self.client = self.server.client()
+        self._clients.append(self.client)
         check_every_answer(self.client)
 
     def end(self) -> None:
-        self.client.close()
+        for client in self._clients:
+            client.close()
         self.server.kill()
 
 

@@ -8,6 +8,8 @@ LocalAssistError      message, code, type, param, status (a plain integer)
     PayloadTooLarge 413, RateLimited 429
   ModelError          ModelNotFound 404, ModelFileRejected, ModelLoadFailed, GenerationFailed,
                       GrammarRejected, PromptRejected: a run ends ``failed``
+  RetrievalError      UnsupportedFile, UnreadableFile: a file's ingest ends ``failed`` with the code
+                      ``unsupported_file``, ``invalid_file``; IndexUnavailable 500
   CapacityError       Overloaded, ShuttingDown: 503 with retry-after
   StorageError        StorageUnavailable, StorageCorrupt: 500, details logged, not leaked
   LeaseLost           a run's lease went to another process; never reaches a caller
@@ -145,6 +147,26 @@ class PromptRejected(ModelError):
     type = "invalid_request_error"
     status = 400
     code = "invalid_prompt"
+
+
+class RetrievalError(LocalAssistError):
+    """A document cannot be made searchable, or the search itself does not work."""
+
+
+class UnsupportedFile(RetrievalError):
+    """A kind of file that has no parser."""
+
+    code = "unsupported_file"
+
+
+class UnreadableFile(RetrievalError):
+    """Damaged, encrypted, empty, without text, or more than the parser's limits allow."""
+
+    code = "invalid_file"
+
+
+class IndexUnavailable(RetrievalError):
+    """An index cannot be opened or written; it is made anew from what it was built of."""
 
 
 class CapacityError(LocalAssistError):

@@ -19,6 +19,10 @@ Kind = Literal[
     "file",
     "chat_completion",
     "request",
+    "vector_store",
+    "file_batch",
+    "upload",
+    "part",
 ]
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -33,11 +37,15 @@ PREFIXES: dict[Kind, str] = {
     "file": "file-",
     "chat_completion": "chatcmpl-",
     "request": "req_",
+    "vector_store": "vs_",
+    "file_batch": "vsfb_",
+    "upload": "upload_",
+    "part": "part_",
 }
 
 
 def new_id(kind: Kind) -> str:
-    """A fresh id such as ``asst_`` + 24 base62 characters; ``req_`` + 32 hex digits."""
-    if kind == "request":
+    """A fresh id: ``asst_`` + 24 base62 characters; ``req_`` and ``vsfb_`` + 32 hex digits."""
+    if kind in ("request", "file_batch"):
         return PREFIXES[kind] + secrets.token_hex(16)
     return PREFIXES[kind] + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -212,3 +213,87 @@ class TombstoneRow(Base):
     parent_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int]
     seq: Mapped[int]
+
+
+class VectorStoreRow(ObjectRow):
+    """``version`` grows with every change of the files that can be searched, so that an open index
+    knows whether it is current. ``embedder_id`` is the embedding model all its vectors are of."""
+
+    __tablename__ = "vector_stores"
+    name: Mapped[str | None] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    expires_after_days: Mapped[int | None]
+    last_active_at: Mapped[int]
+    embedder_id: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+
+
+class StoreFileRow(Base):
+    """A file in a vector store; while ``status`` is ``in_progress``, an entry of the ingest queue.
+
+    ``id`` is the file's own id. ``chunk_tokens`` None is the strategy ``auto``. ``segment_key``
+    names the parsed and embedded content, once there is one.
+    """
+
+    __tablename__ = "vector_store_files"
+    __table_args__ = (
+        UniqueConstraint("store_id", "file_id", name="uq_vector_store_files"),
+        Index("ix_vector_store_files_status", "status", "seq"),
+        Index("ix_vector_store_files_file", "file_id"),
+        {"sqlite_autoincrement": True},
+    )
+    seq: Mapped[int] = mapped_column(_Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column("file_id", ForeignKey("files.id", ondelete="CASCADE"))
+    store_id: Mapped[str] = mapped_column(ForeignKey("vector_stores.id", ondelete="CASCADE"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    created_at: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    error_code: Mapped[str | None] = mapped_column(String(32))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    usage_bytes: Mapped[int]
+    chunk_tokens: Mapped[int | None] = mapped_column(Integer)
+    chunk_overlap_tokens: Mapped[int | None] = mapped_column(Integer)
+    attributes: Mapped[dict[str, Any]]
+    segment_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    # How often the process has died over it.
+    interruptions: Mapped[int] = mapped_column(Integer)
+
+
+class FileBatchRow(ObjectRow):
+    __tablename__ = "file_batches"
+    store_id: Mapped[str] = mapped_column(ForeignKey("vector_stores.id", ondelete="CASCADE"))
+    cancelled_at: Mapped[int | None]
+
+
+class BatchEntryRow(Base):
+    """A file that was attached with a batch."""
+
+    __tablename__ = "file_batch_entries"
+    batch_id: Mapped[str] = mapped_column(
+        ForeignKey("file_batches.id", ondelete="CASCADE"), primary_key=True
+    )
+    file_id: Mapped[str] = mapped_column(
+        ForeignKey("files.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class UploadRow(ObjectRow):
+    """``expires_after_seconds`` is for the file that comes of it."""
+
+    __tablename__ = "uploads"
+    filename: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[str] = mapped_column(String(32))
+    mime_type: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    expires_at: Mapped[int]
+    expires_after_seconds: Mapped[int | None]
+    file_id: Mapped[str | None] = mapped_column(String(64))
+
+
+class UploadPartRow(ObjectRow):
+    __tablename__ = "upload_parts"
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    bytes: Mapped[int]

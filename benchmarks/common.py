@@ -95,10 +95,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def environment(model: Model) -> Row:
-    """What a figure depends on besides the code."""
-    import llama_cpp.llama_cpp as llama
-
+def machine(libraries: Sequence[str]) -> Row:
+    """What a figure depends on besides the code and a chat model."""
     return {
         "cpu": _cpu_model(),
         "cores": cores(),
@@ -106,7 +104,16 @@ def environment(model: Model) -> Row:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "localassist": localassist.__version__,
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": {name: importlib.metadata.version(name) for name in libraries},
+    }
+
+
+def environment(model: Model) -> Row:
+    """What a figure depends on besides the code."""
+    import llama_cpp.llama_cpp as llama
+
+    return {
+        **machine(LIBRARIES),
         "llama_build": " ".join(llama.llama_print_system_info().decode().split()),
         "model": model.path.name,
         "measured": model.measured,

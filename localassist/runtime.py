@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from localassist.engine import Engine, EnginePool, EngineSettings, load_engine, validate_grammar
 from localassist.engine.footprint import (
@@ -24,26 +25,39 @@ from localassist.registry.catalog import Catalog
 from localassist.registry.gguf import read_header
 from localassist.registry.manifest import ModelManifest, ServerSource
 from localassist.registry.weights import find_weights
-from localassist.retrieval.embedders import Embedder, SentenceEmbedder
+from localassist.retrieval.embedders import Backend, Embedder, open_embedder
+from localassist.retrieval.parsers import supported
+from localassist.retrieval.parsing import ParserPool
+from localassist.retrieval.segments import SegmentStore
 from localassist.runs.events import EventLog
 from localassist.runs.executor import Executor
 from localassist.runs.feed import EventFeed
 from localassist.runs.loop import RunLoop
+from localassist.runs.searching import Searcher
 from localassist.runs.service import Runs
 from localassist.runs.writer import RunWriter
 from localassist.services.assistants import Assistants
+from localassist.services.attachments import Attachments
 from localassist.services.chat import Chat
 from localassist.services.embeddings import Embeddings
 from localassist.services.explain import Explain
 from localassist.services.files import Files
+from localassist.services.ingest import Ingest
+from localassist.services.library import Library
 from localassist.services.messages import Messages
 from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
+from localassist.services.open_stores import OpenStores
+from localassist.services.owned_files import OwnedFiles
+from localassist.services.store_embedders import StoreEmbedders
 from localassist.services.threads import Threads
 from localassist.services.tool_mode import ProbedToolModes
+from localassist.services.uploads import Uploads
+from localassist.services.vector_stores import VectorStores
 from localassist.settings import Settings
 from localassist.storage.blobs import BlobStore
 from localassist.storage.database import Database
+from localassist.storage.process_lock import ProcessLock
 from localassist.storage.tables import DEFAULT_PROJECT
 
 _log = logging.getLogger(__name__)
@@ -64,6 +78,12 @@ class Runtime:
     messages: Messages
     runs: Runs
     files: Files
+    owned_files: OwnedFiles
+    uploads: Uploads
+    vector_stores: VectorStores
+    library: Library
+    ingest: Ingest
+    store_embedders: StoreEmbedders
     models: Models
     chat: Chat
     embeddings: Embeddings
@@ -96,27 +116,72 @@ async def open_runtime(
             stack.push_async_callback(pool.close)
             lease, has_room = _from_pool(pool)
         if embedders is None:
-            shelf = _EmbedderShelf(catalog)
-            stack.callback(shelf.close)
+            shelf = _EmbedderShelf(
+                catalog, settings.home / "cache" / "embedders", settings.retrieval.embedder_backend
+            )
+            stack.push_async_callback(shelf.close)
             embedders = shelf.get
         tool_modes = ProbedToolModes(settings.home, validate_grammar)
         models = Models(catalog, lease, has_room, embedders, validate_grammar, tool_modes)
         stack.push_async_callback(models.close)
         feed = EventFeed()
         writer = RunWriter(database, feed)
-        loop = RunLoop(database, models, settings.runs)
-        files = Files(database, BlobStore(settings.home / "blobs"))
-        executor = Executor(database, writer, feed, loop, settings.runs, on_sweep=files.sweep)
+        blobs = BlobStore(settings.home / "blobs")
+        store_embedders = StoreEmbedders(catalog, embedders)
+        segments = SegmentStore(
+            settings.home / "segments", held_bytes=settings.retrieval.content_memory_mb * 2**20
+        )
+        stores = OpenStores(settings.home / "stores", keep=settings.retrieval.open_stores)
+        stack.push_async_callback(stores.close)
+        parsers = ParserPool(settings.retrieval)
+        stack.push_async_callback(parsers.close)
+        ingest = Ingest(
+            database,
+            blobs,
+            segments,
+            stores,
+            parsers.parse,
+            store_embedders.get,
+            settings.retrieval,
+            ProcessLock(settings.home / "stores" / ".ingest.lock"),
+        )
+        stack.push_async_callback(ingest.close)
+        library = Library(
+            database,
+            segments,
+            stores,
+            store_embedders.get,
+            ingest,
+            keep=settings.retrieval.open_stores,
+        )
+        stack.callback(library.close)
+        searcher = Searcher(database, library, ingest.wait_for, settings.runs)
+        loop = RunLoop(database, models, searcher, settings.runs)
+        files = Files(database, blobs, ingest.wake)
+
+        async def sweep() -> None:
+            await files.sweep()
+            await ingest.sweep()
+
+        executor = Executor(database, writer, feed, loop, settings.runs, on_sweep=sweep)
+        attachments = Attachments(store_embedders.default_id, supported, ingest.wake)
         log = EventLog(database, feed, poll_seconds=settings.runs.poll_seconds)
         stack.push_async_callback(executor.close)
+        await ingest.start()
         await executor.start()
         yield Runtime(
             settings=settings,
-            assistants=Assistants(database, models),
-            threads=Threads(database, executor.drop),
-            messages=Messages(database),
-            runs=Runs(database, models, writer, executor, log, settings.runs),
+            assistants=Assistants(database, models, attachments),
+            threads=Threads(database, attachments, executor.drop),
+            messages=Messages(database, attachments),
+            runs=Runs(database, models, writer, executor, log, settings.runs, attachments),
             files=files,
+            owned_files=OwnedFiles(database, attachments),
+            uploads=Uploads(database, blobs),
+            vector_stores=VectorStores(database, library, attachments),
+            library=library,
+            ingest=ingest,
+            store_embedders=store_embedders,
             models=models,
             chat=Chat(models),
             embeddings=Embeddings(models),
@@ -190,23 +255,26 @@ def _kept(load: LoadEngine) -> tuple[LeaseEngine, HasRoom]:
 class _EmbedderShelf:
     """Embedding models, loaded when first asked for and once each."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, cache: Path, backend: Backend) -> None:
         self._catalog = catalog
-        self._loads: dict[str, asyncio.Task[SentenceEmbedder]] = {}
+        self._cache = cache
+        self._backend: Backend = backend
+        self._loads: dict[str, asyncio.Task[Embedder]] = {}
 
     async def get(self, manifest: ModelManifest) -> Embedder:
         load = self._loads.get(manifest.id)
-        if load is None or (load.done() and load.exception() is not None):
+        if load is None or (load.done() and (load.cancelled() or load.exception() is not None)):
             load = self._loads[manifest.id] = asyncio.create_task(self._load(manifest))
         return await asyncio.shield(load)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Let the models go, those still being loaded as well."""
         for load in self._loads.values():
-            if load.done() and not load.cancelled() and load.exception() is None:
-                load.result().close()
-            else:
-                load.cancel()
+            load.cancel()
+        for loaded in await asyncio.gather(*self._loads.values(), return_exceptions=True):
+            if not isinstance(loaded, BaseException):
+                await asyncio.to_thread(loaded.close)
 
-    async def _load(self, manifest: ModelManifest) -> SentenceEmbedder:
+    async def _load(self, manifest: ModelManifest) -> Embedder:
         folder = await asyncio.to_thread(self._catalog.locate, manifest)
-        return await SentenceEmbedder.load(folder)
+        return await open_embedder(folder, self._cache, backend=self._backend)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from localassist.engine.config import EngineSettings
 from localassist.errors import ConfigError
 from localassist.registry.config import ModelsSettings
+from localassist.retrieval.config import RetrievalSettings
 from localassist.runs.config import RunSettings
 from localassist.server.config import ServerSettings
 from localassist.storage.config import StorageSettings
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     models: ModelsSettings = Field(default_factory=ModelsSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     runs: RunSettings = Field(default_factory=RunSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
 

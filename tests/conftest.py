@@ -27,6 +27,8 @@ def localassist_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOCALASSIST_HOME", str(home))
     # Every fresh folder would measure anew how many threads are best.
     monkeypatch.setenv("LOCALASSIST_ENGINE__TUNING_SECONDS", "0")
+    # And convert the embedding model anew.
+    monkeypatch.setenv("LOCALASSIST_RETRIEVAL__EMBEDDER_BACKEND", "torch")
     return home
 
 

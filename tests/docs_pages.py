@@ -24,6 +24,8 @@ from localassist.engine.counters import EngineCounters
 from localassist.engine.footprint import MemoryBudget
 from localassist.engine.pool import LoadedModel
 from localassist.server import metrics
+from localassist.services.histogram import Histogram
+from localassist.services.ingest_job import IngestCounters
 from localassist.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,6 +162,9 @@ def metric_tables() -> str:
             _metric_table("Requests", metrics.request_metrics({})),
             _metric_table("Models", models),
             _metric_table("Engines", metrics.engine_metrics([model])),
+            _metric_table(
+                "Documents", metrics.document_metrics(IngestCounters(), Histogram([1.0]))
+            ),
         ]
     )
 

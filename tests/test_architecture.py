@@ -23,6 +23,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "__main__",
         "cli",
         "client",
+        "evaluation",
         "server",
         "runtime",
         "settings",
@@ -32,7 +33,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "engine chat retrieval registry storage",
         "config",
         "schemas",
-        "core memo errors ids clock",
+        "child core memo errors ids clock",
     )
 )
 LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}
@@ -40,28 +41,42 @@ LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in ro
 # Heavy or replaceable libraries, and the only modules that may know them.
 SOLE_IMPORTERS = {
     "alembic": ("storage",),
+    "charset_normalizer": ("retrieval.parsers",),
     "chromadb": ("retrieval.indexes",),
     "httpx": ("engine.remote",),
     "jinja2": ("chat",),
     "jupyter_client": ("sandbox",),
     "llama_cpp": ("engine.llama",),
     "llguidance": ("engine",),
+    "lxml": ("retrieval.parsers",),
+    "matplotlib": ("evaluation",),
+    "olefile": ("retrieval.parsers",),
     "openai": ("client",),
+    "openpyxl": ("retrieval.parsers.xlsx",),
+    "openvino": ("retrieval.embedders",),
+    "pptx": ("retrieval.parsers.pptx",),
     "prometheus_client": ("server",),
     "prompt_toolkit": ("cli",),
+    "py3langid": ("retrieval.parsers.language",),
+    "pypdfium2": ("retrieval.parsers.pdf",),
     "rich": ("cli",),
     "sentence_transformers": ("retrieval.embedders",),
     "sqlalchemy": ("storage",),
     "starlette": ("server", "client.host"),
+    "Stemmer": ("retrieval.analysis",),
+    "striprtf": ("retrieval.parsers.rtf",),
+    "tantivy": ("retrieval.lexical",),
+    "tiktoken": ("evaluation",),
+    "tokenizers": ("retrieval.embedders",),
     "torch": ("retrieval.embedders",),
     "typer": ("cli",),
     "uvicorn": ("server",),
     "uvloop": ("server",),
 }
 HEAVY = (
-    "alembic chromadb httpx jinja2 llama_cpp llguidance numpy openai prometheus_client "
-    "prompt_toolkit "
-    "sentence_transformers sqlalchemy starlette torch uvicorn"
+    "alembic chromadb httpx jinja2 llama_cpp llguidance lxml matplotlib numpy openai openpyxl "
+    "openvino pptx prometheus_client prompt_toolkit py3langid pypdfium2 "
+    "sentence_transformers sqlalchemy starlette tantivy tokenizers torch uvicorn"
 ).split()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import common, workload
 from benchmarks.subjects.embedded import embedded_engine, produced
 from benchmarks.subjects.process import Subject
-from localassist.chat.formats.json_call import grammar_of, json_rule
+from localassist.chat.formats.json_values import grammar_of, json_rule
 
 QUESTION = "What does a grammar cost, or save?"
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from benchmarks.tools.hard_schemas import HardSchema, hard_schemas
-from localassist.engine.child import read_request, say
+from localassist.child import read_request, say
 
 
 class Vocabulary:

@@ -40,7 +40,7 @@ def our_verdicts(model: common.Model, schemas: Sequence[HardSchema]) -> list[com
 
 
 def _our_verdict(hard: HardSchema, weights: Any, compiler: Any, validate: Any) -> common.Row:
-    from localassist.chat.formats.json_call import grammar_of, json_rule
+    from localassist.chat.formats.json_values import grammar_of, json_rule
     from localassist.tools.grammar import check_schema, tier_of
     from localassist.tools.schema import SchemaProblem, value_problem
 
@@ -98,7 +98,7 @@ def peer_verdicts(
     model: common.Model, schemas: Sequence[HardSchema], step: int
 ) -> list[common.Row]:
     """The same by the peer, as far as it got."""
-    from localassist.engine.child import run_child
+    from localassist.child import run_child
 
     rows: list[common.Row] = []
     while len(rows) < len(schemas):

@@ -2,7 +2,7 @@
 
 Talks through the in-process client, so it does nothing a user's own program could not do. In a pipe
 it reads one question, writes the bare answer and ends. With ``--tools`` the model may call the
-user's functions, each call after a yes.
+user's functions, each call after a yes. With ``--docs`` it answers from the documents of a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import typer
 
 from localassist import clock
 from localassist.cli import tool_calls
+from localassist.cli.documents import folder_store, searching
 from localassist.cli.output import EXIT_FAILURE, err_console, fail, is_interactive, report
+from localassist.cli.sources import Sources
 
 if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
@@ -47,7 +49,7 @@ class Conversation:
     """A thread and the assistant that answers on it; a new one begins with the first question.
 
     ``options`` are the fields of a run the user has set; they also go into a new assistant.
-    ``tools`` go into each run.
+    ``tools`` go into each run. ``store_id`` is a vector store that the assistant searches.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Conversation:
         thread_id: str | None,
         default_model: str,
         tools: Sequence[Tool[..., Any]] = (),
+        store_id: str | None = None,
         **options: Any,
     ) -> None:
         self._client = client
+        self._searches = {} if store_id is None else searching(store_id)
         self._tools = tools
         self._options = {name: value for name, value in options.items() if value is not None}
         self.model: str = self._options.get("model", default_model)
@@ -67,6 +71,8 @@ class Conversation:
         if thread_id is not None:
             thread = client.beta.threads.retrieve(thread_id)
             self._assistant_id = (thread.metadata or {}).get(_ASSISTANT_KEY)
+            if self._assistant_id is not None and self._searches:
+                client.beta.assistants.update(self._assistant_id, **self._searches)
 
     def ask(self, question: str) -> Generator[str | FunctionCall | CallResult]:
         """Send a message and yield the answer as it is generated, and each call before it is made
@@ -101,6 +107,11 @@ class Conversation:
             # The thread takes no message before the run has really ended.
             runs.poll(run.id, thread_id=self.thread_id)
 
+    def show_sources(self, sources: Sources) -> None:
+        """Say what the citations of the last answer stand for."""
+        assert self.thread_id is not None
+        sources.show(self._client, self.thread_id)
+
     def loading(self) -> dict[str, float]:
         """The models that are being loaded, with the loaded part of each, 0 to 1."""
         from localassist.client.client import loading
@@ -110,7 +121,7 @@ class Conversation:
     def _begin(self) -> tuple[str, str]:
         threads = self._client.beta.threads
         if self._assistant_id is None:
-            options = {"model": self.model, **self._options}
+            options = {"model": self.model, **self._searches, **self._options}
             self._assistant_id = self._client.beta.assistants.create(name="Chat", **options).id
             metadata = {_ASSISTANT_KEY: self._assistant_id}
             if self.thread_id is None:
@@ -146,6 +157,10 @@ def chat(
     yes: Annotated[
         bool, typer.Option("--yes", help="With --tools: make every call without asking.")
     ] = False,
+    docs: Annotated[
+        Path | None,
+        typer.Option(help="Folder whose documents are to answer.", show_default=False),
+    ] = None,
 ) -> None:
     """Talk to the model. Ctrl-C stops an answer; Ctrl-D or /exit leaves."""
     from localassist.client.client import APIError, LocalAssist, explain
@@ -161,8 +176,9 @@ def chat(
     may_call = _shown if yes else _asked
     try:
         with LocalAssist(settings=settings) as client:
+            store_id = None if docs is None else folder_store(client, docs)
             conversation = Conversation(
-                client, thread_id, _default_model(settings), functions, **options
+                client, thread_id, _default_model(settings), functions, store_id, **options
             )
             try:
                 if question is None:
@@ -247,6 +263,7 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall) 
     from localassist.client.tool_runner import CallResult
 
     is_waiting, is_line_open = True, False
+    sources = Sources()
     with closing(conversation.ask(question)) as items:
         while True:
             # The first answer waits for the model to be loaded, which may take a while.
@@ -256,7 +273,7 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall) 
                 break
             is_waiting = isinstance(item, CallResult)
             if isinstance(item, str):
-                print(item, end="", flush=True)
+                print(sources.numbered(item), end="", flush=True)
                 is_line_open = True
                 continue
             if is_line_open:
@@ -267,6 +284,7 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall) 
             elif not may_call(item):
                 item.refuse()
     print(flush=True)
+    conversation.show_sources(sources)
 
 
 def _shown(call: FunctionCall) -> bool:

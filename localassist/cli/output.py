@@ -7,6 +7,16 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -24,7 +34,31 @@ def fail(message: str, code: int = EXIT_USAGE) -> NoReturn:
 def report(message: str) -> None:
     """One line on stderr, without markup: messages contain brackets."""
     line = " ".join(message.split())
-    err_console.print(f"localassist: {line}", markup=False, soft_wrap=True)
+    say_aside(Text(f"localassist: {line}"))
+
+
+def say_aside(text: Text) -> None:
+    """A line on stderr: broken between words for a person, whole for a program that reads it."""
+    err_console.print(text, soft_wrap=not err_console.is_terminal)
+
+
+def progress_bar() -> Progress:
+    """One bar on stderr, gone when all is done. Without a total it only shows that work goes on."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        _CountColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=err_console,
+        transient=True,
+        disable=not err_console.is_terminal,
+    )
+
+
+class _CountColumn(MofNCompleteColumn):
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
 
 
 def is_interactive() -> bool:

@@ -81,12 +81,26 @@ def explain_calls(client: LocalAssist, request: dict[str, Any]) -> dict[str, Any
     return dict(answer)
 
 
+def explain_search(client: LocalAssist, store_id: str, request: dict[str, Any]) -> dict[str, Any]:
+    """What ``POST /vector_stores/{id}/search/explain`` answers to ``request``."""
+    answer: Any = client.post(
+        f"/vector_stores/{store_id}/search/explain", body=request, cast_to=object
+    )
+    return dict(answer)
+
+
 def loading(client: LocalAssist) -> dict[str, float]:
     """The models that are being loaded at the moment, with the loaded part of each, 0 to 1."""
-    impatient = client.with_options(max_retries=0, timeout=1.0)
-    health: Any = impatient.get(f"{BASE_URL.removesuffix('/v1')}/health", cast_to=object)
-    models = health["models"]
+    models = health(client)["models"]
     return {model["id"]: model["progress"] for model in models if model["state"] == "loading"}
+
+
+def health(client: openai.OpenAI) -> dict[str, Any]:
+    """What ``GET /health`` of the client's server answers within a second, or its error."""
+    impatient = client.with_options(max_retries=0, timeout=1.0)
+    root = str(client.base_url).rstrip("/").removesuffix("/v1")
+    answer: Any = impatient.get(f"{root}/health", cast_to=object)
+    return dict(answer)
 
 
 def _settings(home: str | Path | None, model: str | None) -> Settings:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localassist.engine.child import read_request, run_child, say
+from localassist.child import read_request, run_child, say
 from localassist.engine.config import EngineSettings
 from localassist.engine.machine import usable_cores
 from localassist.engine.passes import SEVERAL, SINGLE, Pass, best_of, is_quiet

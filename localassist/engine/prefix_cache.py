@@ -17,21 +17,15 @@ Knows no model and no requests, and never waits.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable
-from collections.abc import Sequence as Items
-from typing import Protocol
 
 from localassist.engine.kv_cache import KvCache
 from localassist.engine.radix_tree import Match, Node, RadixTree, common_prefix, shortest_pair
 from localassist.engine.sequence import Sequence
-from localassist.engine.snapshots import PENDING, Entry, Pending
+from localassist.engine.snapshots import PENDING, Pending
+from localassist.engine.stored_segments import MOST_TOKENS, SnapshotStore, StoredSegments
 
-_log = logging.getLogger(__name__)
-
-# Shorter texts are computed again sooner than they are saved and loaded.
-_WORTH_SAVING = 32
 _SCATTERED = 256  # cells that may lie in between; fewer cost less than moving them
 # Loading a token's cells costs about a hundredth of computing them, and room. Of a segment of which
 # less than this part is wanted, nothing is loaded.
@@ -39,22 +33,6 @@ _WORTH_LOADING = 1 / 8
 # Segments of one text, if it can be helped: with the default settings as many as there are slots
 # for when all running sequences go different ways.
 _MOST_SEGMENTS = 6
-# Tokens the tree may know. Snapshots of more than these have outgrown any sensible budget.
-_MOST_TOKENS = 1 << 20
-
-
-class SnapshotStore(Protocol):
-    """What the cache needs from ``snapshots.SnapshotStore``. Nothing here waits for a disk."""
-
-    def put(self, prefix: Items[int], segment: Items[int], data: memoryview) -> bytes: ...
-
-    def fetch(self, key: bytes) -> memoryview | Pending | None: ...
-
-    def discard(self, key: bytes) -> None: ...
-
-    def entries(self) -> Iterable[Entry]: ...
-
-    def touch(self, keys: Iterable[bytes]) -> None: ...
 
 
 class PrefixCache:
@@ -68,23 +46,24 @@ class PrefixCache:
         *,
         can_share: bool = True,
         idle_cells: int | None = None,
-        most_tokens: int = _MOST_TOKENS,
+        most_tokens: int = MOST_TOKENS,
     ) -> None:
         self.can_share = can_share
         self.most_resident = kv.total_slots
         """Segments that may have a slot; the other slots are for running sequences."""
         self.evictions = 0
-        self.saved = 0
         self.restored_tokens = 0
         self._kv = kv
-        self._store = store if can_share else None
         self._idle_cells = idle_cells
-        self._most_tokens = most_tokens
         self._tree = RadixTree()
+        self._stored = StoredSegments(self._tree, kv, store if can_share else None, most_tokens)
         self._resident: dict[Node, None] = {}
-        self._clock = 0
-        if self._store is not None:
-            self._adopt(self._store)
+        self._clock = self._stored.adopt()
+
+    @property
+    def saved(self) -> int:
+        """Segments that were saved."""
+        return self._stored.saved
 
     def match(self, tokens: list[int], limit: int) -> Match:
         """The longest prefix of ``tokens[:limit]`` whose cells are here or can be loaded.
@@ -120,7 +99,7 @@ class PrefixCache:
         have been lost, damaged, late, or without room. There must be a free slot.
         """
         path = match.node.path()
-        snapshots = {node: self._fetch(node) for node in path if node.slot is None}
+        snapshots = {node: self._stored.fetch(node) for node in path if node.slot is None}
         late = sum(snapshot is PENDING for snapshot in snapshots.values())
         if late and can_wait:
             return late
@@ -171,8 +150,8 @@ class PrefixCache:
         if not idle:
             return False
         node = min(idle, key=lambda node: node.last_used)
-        if node.key is None and self._is_worth_saving(node):
-            self._save(node)
+        if self._stored.is_unsaved(node):
+            self._stored.save(node)
         self._vacate(node)
         self._tree.prune(node)
         self.evictions += 1
@@ -196,7 +175,7 @@ class PrefixCache:
         if self._idle_cells is not None:
             idle = self._kv.used_cells - self._kv.pinned_cells
             self.make_room(self._kv.free_cells + idle - self._idle_cells)
-        self._forget_oldest()
+        self._stored.forget_oldest()
 
     def compact(self, match: Match) -> bool:
         """While nothing runs: give up all cells if those of ``match`` may lie far behind others,
@@ -205,7 +184,7 @@ class PrefixCache:
         Attention on a processor passes over all cells up to the last one in use, and one short
         segment that everybody shares would keep that where the busiest moment has put it.
         """
-        if self._store is None or self._idle_cells is None:
+        if not self._stored.is_kept or self._idle_cells is None:
             return False
         if self._kv.peak_cells <= match.length + _SCATTERED:
             return False
@@ -218,14 +197,12 @@ class PrefixCache:
         """Save one segment that is not stored yet, the most recently used first but none before
         what is above it; False: there is none left, or no memory for it."""
         unsaved = [
-            node
-            for node in self._resident
-            if node.key is None and node.users == 0 and self._is_worth_saving(node)
+            node for node in self._resident if node.users == 0 and self._stored.is_unsaved(node)
         ]
         if not unsaved:
             return False
         latest = max(unsaved, key=lambda node: node.last_used)
-        return self._save(next(node for node in latest.path() if node.key is None))
+        return self._stored.save(next(node for node in latest.path() if node.key is None))
 
     # Publishing.
 
@@ -273,7 +250,7 @@ class PrefixCache:
         if node.is_hollow:
             self._tree.split(node, length)
             return True
-        if node.slot is None and not self._load(node, self._fetch(node)):
+        if node.slot is None and not self._load(node, self._stored.fetch(node)):
             return node.is_hollow
         self._lock(node)  # it must not make room for its own half
         head = self._split(node, length)
@@ -292,8 +269,8 @@ class PrefixCache:
         path = sequence.path.path()
         while len(path) > _MOST_SEGMENTS and (pair := shortest_pair(path)) is not None:
             upper, lower = pair
-            self._forget(upper)
-            self._forget(lower)
+            self._stored.forget(upper)
+            self._stored.forget(lower)
             self._kv.hand_over(upper.resident_slot, lower.resident_slot, upper.start, upper.end)
             self._kv.release(upper.resident_slot)
             del self._resident[upper]
@@ -320,7 +297,7 @@ class PrefixCache:
         """
         if not self._has_slot():
             return None
-        self._forget(node)
+        self._stored.forget(node)
         head = self._tree.split(node, length)
         head.slot = node.resident_slot
         head.resident_children = 1
@@ -365,39 +342,14 @@ class PrefixCache:
         path = node.path()
         for each in path:
             each.last_used = self._clock
-        if self._store is not None:
-            self._store.touch([each.key for each in reversed(path) if each.key is not None])
-
-    # Snapshots.
-
-    def _is_worth_saving(self, node: Node) -> bool:
-        """Without what is above, what is stored below could not be used."""
-        if self._store is None:
-            return False
-        return node.end >= _WORTH_SAVING or bool(node.children)
-
-    def _save(self, node: Node) -> bool:
-        """Store the cells of a resident segment; False: there is no memory for a copy."""
-        assert self._store is not None
-        try:
-            data = self._kv.save(node.resident_slot)
-            node.key = self._store.put(self._tree.prefix(node), node.tokens, data)
-        except MemoryError:
-            _log.warning("there is no memory to save %d tokens of a conversation", len(node))
-            return False
-        self.saved += 1
-        return True
-
-    def _fetch(self, node: Node) -> memoryview | Pending | None:
-        assert self._store is not None and node.key is not None
-        return self._store.fetch(node.key)
+        self._stored.touch(path)
 
     def _load(self, node: Node, snapshot: memoryview | Pending | None) -> bool:
         """Bring a stored segment below resident, locked ones back into a slot, if possible."""
         if snapshot is PENDING:
             return False
         if snapshot is None:
-            self._forget(node)
+            self._stored.forget(node)
             return False
         if not (self.make_room(len(node)) and self._has_slot()):
             return False
@@ -406,40 +358,8 @@ class PrefixCache:
             self.restored_tokens += len(node)
             return True
         self._vacate(node)
-        self._forget(node)
+        self._stored.forget(node)
         return False
-
-    def _forget(self, node: Node) -> None:
-        """Give up the snapshot of a segment; one without cells is hollow then, or gone."""
-        if node.key is not None:
-            assert self._store is not None
-            self._store.discard(node.key)
-            node.key = None
-            self._tree.prune(node)
-
-    def _forget_oldest(self) -> None:
-        """Bound the tree: its oldest leaves go, with their snapshots."""
-        if self._tree.tokens <= self._most_tokens:
-            return
-        goal = self._most_tokens * 7 // 8
-        while self._tree.tokens > goal:
-            leaves = [n for n in self._tree.nodes() if n.slot is None and not n.children]
-            if not leaves:
-                return
-            for leaf in sorted(leaves, key=lambda node: node.last_used):
-                if self._tree.tokens > goal:
-                    self._forget(leaf)
-
-    def _adopt(self, store: SnapshotStore) -> None:
-        """Know again what an earlier process has stored. Where segments overlap, one is chosen; the
-        other may be of use to another process."""
-        found = list(enumerate(store.entries()))
-        self._clock = len(found)
-        for age, entry in sorted(found, key=lambda item: (item[1].start, len(item[1].tokens))):
-            node = self._tree.place(list(entry.tokens), entry.start)
-            if node is not None:
-                node.key, node.last_used = entry.key, age
-        self._forget_oldest()
 
     def check_integrity(self, running: Iterable[Sequence] = ()) -> None:
         """Recount everything; ``running`` are the sequences that have a slot."""

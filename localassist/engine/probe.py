@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from localassist.engine.child import Line, read_request, run_child, say
+from localassist.child import Line, read_request, run_child, say
 from localassist.engine.config import EngineSettings
 from localassist.engine.machine import usable_cores
 from localassist.engine.passes import CHUNK, SINGLE, Pass, measure

@@ -206,9 +206,10 @@ class Catalog:
 
     def _models(self) -> dict[str, ModelManifest]:
         models = {**self._shipped, **self._folder.snapshot().models}
-        for model_id, mode in self._settings.tool_mode.items():
-            if model_id in models:
-                models[model_id] = models[model_id].model_copy(update={"tool_mode": mode})
+        for field in ("tool_mode", "quoting"):
+            for model_id, value in getattr(self._settings, field).items():
+                if model_id in models:
+                    models[model_id] = models[model_id].model_copy(update={field: value})
         return models
 
     def _default_by_setting(self, kind: Kind) -> str | None:

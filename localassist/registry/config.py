@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 ToolMode = Literal["native", "guided", "none", "auto"]
 """How a model calls functions; see ``models/README.md``."""
 
+Quoting = Literal["first", "grounded", "free", "auto"]
+"""How a model answers from documents; see ``models/README.md``."""
+
 
 class ModelsSettings(BaseModel):
     """``[models]`` in ``localassist.toml``."""
@@ -36,3 +39,8 @@ class ModelsSettings(BaseModel):
     tool_mode: dict[str, ToolMode] = Field(default_factory=dict)
     """How models call functions: a model's id to ``native``, ``guided``, ``none`` or ``auto``. Wins
     over the model's manifest. See [models](../../models/README.md#how-a-model-calls-functions)."""
+
+    quoting: dict[str, Quoting] = Field(default_factory=dict)
+    """How models answer from documents: a model's id to ``first``, ``grounded``, ``free`` or
+    ``auto``. Wins over the model's manifest. See
+    [models](../../models/README.md#how-a-model-answers-from-documents)."""

@@ -26,7 +26,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from localassist.errors import ConfigError
-from localassist.registry.config import ToolMode
+from localassist.registry.config import Quoting, ToolMode
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -149,6 +149,7 @@ class ModelManifest(BaseModel):
     context_length: int | None = Field(default=None, gt=0)
     dimensions: int | None = Field(default=None, gt=0)
     tool_mode: ToolMode = "auto"
+    quoting: Quoting = "auto"
     chat_template: str | None = None
     sampling: SamplingDefaults = Field(default_factory=SamplingDefaults)
 

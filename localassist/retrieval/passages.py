@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from localassist.retrieval.documents import Place
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreParts:
@@ -38,7 +40,7 @@ class Passage:
     """A stretch of a file's text that is returned: ``text`` is ``document.text[start:end]``.
 
     ``hits`` are the units in it that were found, best first. ``place`` is the label of the best
-    unit's place, such as ``page 3``.
+    unit's place, such as ``page 3``; ``places`` are those of all its text, in order.
     """
 
     file_id: str
@@ -50,3 +52,9 @@ class Passage:
     place: str
     tokens: int
     hits: tuple[UnitHit, ...] = ()
+    places: tuple[Place, ...] = ()
+
+    def place_of(self, start: int) -> str:
+        """The label of the place of the code point ``text[start]``; empty where it is not known."""
+        at = self.start + start
+        return next((place.label() for place in self.places if place.start <= at < place.end), "")

@@ -6,13 +6,13 @@ returns them, numbered, for publishing after the commit. Knows nothing of leases
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from localassist import clock
-from localassist.core import GeneratedText, ToolCall, Usage
-from localassist.errors import InvalidRequest
-from localassist.runs import state
+from localassist.core import GeneratedText, Usage
+from localassist.runs import calls, state
 from localassist.schemas import events as wire
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import RunUsage
@@ -25,6 +25,14 @@ INTERRUPTED = {
     "code": "server_error",
     "message": "The process was interrupted; the step is made again.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What readers see of a message, where it is not just what the model said."""
+
+    text: str
+    annotations: tuple[Mapping[str, Any], ...] = ()
 
 
 def change_status(session: Session, row: RunRow, status: str) -> list[RunEvent]:
@@ -49,13 +57,14 @@ def end_run(session: Session, row: RunRow, status: str) -> list[RunEvent]:
     session.flush()  # steps that this transaction has ended are not open
     for step in run_steps.open_steps(session, row.id):
         if step.type == "tool_calls":
-            keep_calls(session, row, step)
+            calls.keep_calls(session, row, step)
         else:
             message_id = step.step_details["message_creation"]["message_id"]
-            text, token_ids = run_events.streamed_text(session, row.id, message_id)
-            said = GeneratedText(text, token_ids, row.model_id or "")
+            streamed = run_events.streamed_text(session, row.id, message_id)
+            said = GeneratedText(streamed.text, streamed.token_ids, row.model_id or "")
+            shown = Shown(streamed.text, streamed.annotations)
             reason = state.MESSAGE_INCOMPLETE_REASON.get(status)
-            events += close_message(session, row, message_id, said, reason)
+            events += close_message(session, row, message_id, said, reason, shown)
         if status == "failed":
             # Steps know fewer error codes than runs.
             step.last_error = {**(row.last_error or INTERRUPTED), "code": "server_error"}
@@ -84,14 +93,22 @@ def _sum_usage(steps: Sequence[RunStepRow]) -> dict[str, Any]:
 
 
 def close_message(
-    session: Session, row: RunRow, message_id: str, said: GeneratedText, reason: str | None
+    session: Session,
+    row: RunRow,
+    message_id: str,
+    said: GeneratedText,
+    reason: str | None,
+    shown: Shown | None = None,
 ) -> list[RunEvent]:
-    """End a message; empty when the client has deleted it in the meantime."""
+    """End a message that shows ``shown``, else just what was said; empty when the client has
+    deleted it in the meantime."""
     message = messages.find(session, message_id)
     if message is None:
         return []
-    if said.text:
-        message.content = [{"type": "text", "text": {"value": said.text, "annotations": []}}]
+    shown = shown or Shown(said.text)
+    if shown.text:
+        text = {"value": shown.text, "annotations": list(shown.annotations)}
+        message.content = [{"type": "text", "text": text}]
         items.append(
             session, row.thread_id, "message", run_id=row.id, message_id=message_id, generated=said
         )
@@ -110,13 +127,6 @@ def step_opened(row: RunRow, step: RunStepRow) -> list[NewEvent]:
     return [NewEvent(wire.STEP_CREATED, opened), NewEvent(wire.STEP_IN_PROGRESS, opened)]
 
 
-def keep_calls(session: Session, row: RunRow, step: RunStepRow) -> None:
-    """Let a step that ends in the middle of its calls show what readers have seen of them."""
-    if not step.step_details["tool_calls"]:
-        calls = run_events.streamed_calls(session, row.id, step.id)
-        step.step_details = {"type": "tool_calls", "tool_calls": calls}
-
-
 def end_step(session: Session, row: RunRow, step: RunStepRow, status: str) -> list[RunEvent]:
     step.status = status
     setattr(step, f"{status}_at", clock.now())
@@ -124,38 +134,11 @@ def end_step(session: Session, row: RunRow, step: RunStepRow, status: str) -> li
     return run_events.append(session, row, [NewEvent(f"thread.run.step.{status}", data)])
 
 
-def check_outputs(row: RunRow, given: list[str]) -> None:
-    assert row.required_action is not None
-    wanted = [c["id"] for c in row.required_action["submit_tool_outputs"]["tool_calls"]]
-    if sorted(given) != sorted(wanted):
-        raise InvalidRequest(f"Expected tool outputs for call_ids {wanted}, got {given}")
-
-
-def store_outputs(session: Session, row: RunRow, outputs: dict[str, str]) -> list[RunEvent]:
+def answer_calls(session: Session, row: RunRow, outputs: Mapping[str, str]) -> list[RunEvent]:
+    """Store the caller's outputs, by call id, and end the step that waited for them."""
     events: list[RunEvent] = []
     for step in run_steps.open_steps(session, row.id):
-        if step.type != "tool_calls":
-            continue
-        answered = []
-        for call in step.step_details["tool_calls"]:
-            function = {**call["function"], "output": outputs[call["id"]]}
-            answered.append({**call, "function": function})
-            items.append(
-                session,
-                row.thread_id,
-                "output",
-                run_id=row.id,
-                payload={
-                    "call_id": call["id"],
-                    "name": function["name"],
-                    "output": function["output"],
-                },
-            )
-        step.step_details = {"type": "tool_calls", "tool_calls": answered}
-        events += end_step(session, row, step, "completed")
+        if step.type == "tool_calls":
+            calls.store_outputs(session, row, step, outputs)
+            events += end_step(session, row, step, "completed")
     return events
-
-
-def call_json(call: ToolCall, **more: Any) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments, **more}
-    return {"id": call.id, "type": "function", "function": function}

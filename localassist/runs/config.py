@@ -38,6 +38,23 @@ class RunSettings(BaseModel):
     max_tool_rounds: int = Field(default=20, ge=1)
     """Rounds of tool calls after which a run fails instead of going round for ever."""
 
+    passages_share: float = Field(default=0.5, gt=0, le=0.9)
+    """The part of a model's context, or of what is left of a run's `max_prompt_tokens`, that a file
+    search may fill with passages."""
+
+    passages_tokens: int = Field(default=16_000, ge=100)
+    """The most tokens a file search may fill with passages, however long the context is. They are
+    counted with the tokenizer of the vector store's embedding model."""
+
+    relevance_score: float = Field(default=0.5, ge=0, le=1)
+    """An answer made of quotations says that the documents hold nothing when the best passage has a
+    lower score than this."""
+
+    file_wait_seconds: float = Field(default=60.0, ge=0)
+    """How long a run waits for files that are still being read: before it begins, for those of its
+    thread's vector store and of an assistant's `file_ids`; when nothing relevant is found without
+    them, for those of an assistant's vector store, no longer than this after they were attached."""
+
     completion_reserve_tokens: int = Field(default=1024, ge=16)
     """Room kept for the answer when a conversation is fitted into the context, at most a quarter
     of the context."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from localassist.core import ChatMessage, Role, ToolCall
 from localassist.errors import PromptRejected
+from localassist.runs.searching import is_built_in, output_text
 from localassist.storage.items import Item
 
 CountTokens = Callable[[Sequence[ChatMessage]], int]
@@ -55,9 +56,10 @@ class Context:
     cut: tuple[CutOutput, ...] = ()
 
 
-def conversation(items: Sequence[Item]) -> list[Entry]:
+def conversation(items: Sequence[Item], run_id: str | None = None) -> list[Entry]:
     """Items as chat messages. A turn that said something and then called tools is one message.
-    Calls that were never answered, because their run ended first, are left out.
+    Calls that were never answered, because their run ended first, are left out, and so are those of
+    built-in tools in other runs than ``run_id``: what was found is for the run that looked for it.
 
     Raises PromptRejected for images, which no text model can read.
     """
@@ -69,22 +71,24 @@ def conversation(items: Sequence[Item]) -> list[Entry]:
             message = ChatMessage(role, _text(item), generated=item.generated)
             entries.append(Entry(message, item.message_id, item.run_id))
         elif item.kind == "calls":
-            if not answered.issuperset(call["id"] for call in item.payload["calls"]):
+            is_own = run_id is not None and item.run_id == run_id
+            made = [call for call in item.payload["calls"] if is_own or not is_built_in(call)]
+            if not made or not answered.issuperset(call["id"] for call in made):
                 continue
             said = item.payload.get("said_in")
             text = ""
             if said is not None and entries and entries[-1].message_id == said:
                 text = entries.pop().message.content
-            calls = tuple(
-                ToolCall(c["id"], c["name"], c["arguments"]) for c in item.payload["calls"]
-            )
-            message = ChatMessage("assistant", text, tool_calls=calls, generated=item.generated)
+            calls = tuple(ToolCall(c["id"], c["name"], c["arguments"]) for c in made)
+            is_whole = len(made) == len(item.payload["calls"])
+            generated = item.generated if is_whole else None
+            message = ChatMessage("assistant", text, tool_calls=calls, generated=generated)
             entries.append(Entry(message, said, item.run_id))
-        else:
+        elif not is_built_in(item.payload) or (run_id is not None and item.run_id == run_id):
             payload = item.payload
             message = ChatMessage(
                 "tool",
-                payload["output"],
+                output_text(payload),
                 tool_call_id=payload["call_id"],
                 tool_name=payload["name"],
             )
@@ -245,7 +249,17 @@ def _text(item: Item) -> str:
 
 def _part_text(part: dict[str, Any], message_id: str | None) -> str:
     if part["type"] == "text":
-        return str(part["text"]["value"])
+        return _without_markers(part["text"])
     if part["type"] == "refusal":
         return str(part["refusal"])
     raise PromptRejected(f"Message {message_id} contains an image, and this model reads only text.")
+
+
+def _without_markers(text: dict[str, Any]) -> str:
+    """A text without its citations, which point to passages that are not shown any more."""
+    kept, end = [], 0
+    for annotation in text.get("annotations") or []:
+        if annotation["type"] == "file_citation":
+            kept.append(text["value"][end : annotation["start_index"]])
+            end = annotation["end_index"]
+    return "".join([*kept, text["value"][end:]])

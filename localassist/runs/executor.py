@@ -20,9 +20,10 @@ from localassist.errors import LeaseLost, StorageError
 from localassist.runs import changes, owner
 from localassist.runs.config import RunSettings
 from localassist.runs.feed import EventFeed, Signal
-from localassist.runs.loop import Job, RunLoop
+from localassist.runs.loop import RunLoop
 from localassist.runs.progress import Progress
 from localassist.runs.recorder import Recorder
+from localassist.runs.subject import Job
 from localassist.runs.writer import RunWriter
 from localassist.schemas.events import RunEvent
 from localassist.storage import run_events, run_steps, runs
@@ -49,7 +50,6 @@ class _Claimed:
     """A run to work, and the events of claiming it, which begin at ``next_seq``."""
 
     job: Job
-    project: str
     next_seq: int
     events: Sequence[RunEvent]
 
@@ -212,7 +212,7 @@ class Executor:
         recorder = Recorder(self._writer, run_id, self._owner)
         recorder.on_pending = self._progress.mark
         next_seq = claimed.next_seq - len(before)
-        self._feed.keep(claimed.project, job.run.thread_id, run_id, next_seq)
+        self._feed.keep(job.project, job.run.thread_id, run_id, next_seq)
         self._feed.publish(run_id, [*before, *claimed.events])
         task = asyncio.create_task(self._work(job, recorder), name=run_id)
         self._workers[run_id] = _Worker(recorder, task)
@@ -329,7 +329,7 @@ def _claimed(session: Session, row: RunRow) -> _Claimed:
     next_seq = row.last_event_seq + 1
     is_taken_over = row.status == "in_progress"
     events = changes.start_run(session, row) if row.status == "queued" else []
-    return _Claimed(_job(session, row, is_taken_over), row.project_id, next_seq, events)
+    return _Claimed(_job(session, row, is_taken_over), next_seq, events)
 
 
 def _job(session: Session, row: RunRow, is_taken_over: bool) -> Job:
@@ -338,4 +338,4 @@ def _job(session: Session, row: RunRow, is_taken_over: bool) -> Job:
         if step.usage is not None:
             used += Usage(step.usage["prompt_tokens"], step.usage["completion_tokens"])
     sampling = row.request["temperature"], row.request["top_p"]
-    return Job(runs.to_wire(row), *sampling, used, row.interruptions, is_taken_over)
+    return Job(runs.to_wire(row), row.project_id, *sampling, used, row.interruptions, is_taken_over)

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from localassist import clock, ids
-from localassist.core import GeneratedText, ToolCall, Usage
-from localassist.runs import changes
+from localassist.core import GeneratedText, Usage
+from localassist.runs import calls, changes
+from localassist.runs.calls import Round
+from localassist.runs.changes import Shown
 from localassist.runs.writer import RunWriter, settled
 from localassist.schemas import events as wire
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import RunUsage
-from localassist.storage import items, messages, run_events, run_steps, runs
+from localassist.storage import messages, run_events, run_steps, runs
 from localassist.storage.database import Session
 from localassist.storage.run_events import NewEvent
 from localassist.storage.tables import MessageRow, RunRow
@@ -38,6 +40,18 @@ class OpenMessage:
     step_id: str
     text: str = ""
     token_ids: tuple[int, ...] = ()
+    annotations: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A fragment of a message's text, the tokens behind it, and the annotations whose markers it
+    holds, in wire form; ``first`` is the number of the first of them within the message."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    annotations: tuple[Mapping[str, Any], ...] = ()
+    first: int = 0
 
 
 class Recorder:
@@ -55,9 +69,9 @@ class Recorder:
 
     # -- progress: buffered ---------------------------------------------------------------------
 
-    def text(self, message_id: str, text: str, token_ids: Sequence[int], *, is_first: bool) -> None:
+    def text(self, message_id: str, piece: Piece, *, is_first: bool) -> None:
         """Add text to the open message."""
-        self._buffer(_text_delta(message_id, text, token_ids, is_first=is_first))
+        self._buffer(_text_delta(message_id, piece, is_first=is_first))
 
     def call_started(self, step_id: str, index: int, call_id: str, name: str) -> None:
         """Announce a function call in the open step."""
@@ -68,6 +82,10 @@ class Recorder:
         """Add a fragment of arguments to an announced call."""
         part = wire.more_arguments(index, arguments)
         self._buffer(NewEvent(wire.STEP_DELTA, wire.step_delta(step_id, part)))
+
+    def search_called(self, step_id: str, index: int, call_id: str) -> None:
+        """Announce a file search in the open step; nothing more is told until the step ends."""
+        self._buffer(_search_delta(step_id, index, call_id))
 
     async def flush(self) -> None:
         """Store what is buffered. Raises LeaseLost."""
@@ -103,20 +121,19 @@ class Recorder:
             for step in run_steps.open_steps(session, row.id):
                 if step.type == "message_creation":
                     message_id = step.step_details["message_creation"]["message_id"]
-                    text, token_ids = run_events.streamed_text(session, row.id, message_id)
-                    return OpenMessage(message_id, step.id, text, token_ids), events
-                changes.keep_calls(session, row, step)
+                    said = run_events.streamed_text(session, row.id, message_id)
+                    found = said.text, said.token_ids, said.annotations
+                    return OpenMessage(message_id, step.id, *found), events
+                calls.keep_calls(session, row, step)
                 step.last_error = changes.INTERRUPTED
                 events += changes.end_step(session, row, step, "failed")
             return None, events
 
         return await self._commit(change, durable=False)
 
-    async def open_message(
-        self, model_id: str, begun: tuple[str, Sequence[int]] | None = None
-    ) -> OpenMessage:
+    async def open_message(self, model_id: str, begun: Sequence[Piece] = ()) -> OpenMessage:
         """Begin a message_creation step and its message, written by ``model_id``, with its first
-        text and tokens when there are any: what a reader waits for takes no second transaction."""
+        text when there is any: what a reader waits for takes no second transaction."""
 
         def change(session: Session, row: RunRow) -> tuple[OpenMessage, list[RunEvent]]:
             message = MessageRow(
@@ -143,17 +160,26 @@ class Recorder:
                 NewEvent(wire.MESSAGE_CREATED, opened),
                 NewEvent(wire.MESSAGE_IN_PROGRESS, opened),
             ]
-            if begun is not None:
-                events.append(_text_delta(message.id, *begun, is_first=True))
+            events += [
+                _text_delta(message.id, piece, is_first=at == 0) for at, piece in enumerate(begun)
+            ]
             return OpenMessage(message.id, step.id), run_events.append(session, row, events)
 
         return await self._commit(change, durable=False)
 
-    async def close_message(self, opened: OpenMessage, said: GeneratedText, usage: Usage) -> None:
-        """End the open message with its whole text, and its step; the run goes on."""
+    async def close_message(
+        self,
+        opened: OpenMessage,
+        said: GeneratedText,
+        usage: Usage,
+        *,
+        shown: Shown | None = None,
+    ) -> None:
+        """End the open message with its whole text, and its step; the run goes on. ``shown`` where
+        readers see something else than what was said."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
-            return None, _close(session, row, opened, said, usage, None)
+            return None, _close(session, row, opened, said, usage, shown, None)
 
         await self._commit(change, durable=False)
 
@@ -164,76 +190,60 @@ class Recorder:
         usage: Usage,
         *,
         evidence: Mapping[str, Any],
+        shown: Shown | None = None,
         is_cut_off: bool = False,
     ) -> None:
-        """End the open message, its step and the run. ``evidence``, as in ``require_action``, says
-        why the model answered. ``is_cut_off``: the completion budget is spent, which leaves message
-        and run incomplete."""
+        """End the open message, its step and the run. ``evidence``, as in ``Round``, says
+        why the model answered so. ``is_cut_off``: the completion budget is spent, which leaves
+        message and run incomplete."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
             row.incomplete_reason = "max_completion_tokens" if is_cut_off else None
             why = "max_tokens" if is_cut_off else None
-            events = _close(session, row, opened, said, usage, why, evidence)
+            events = _close(session, row, opened, said, usage, shown, why, evidence)
             status = "incomplete" if is_cut_off else "completed"
             return None, [*events, *changes.end_run(session, row, status)]
 
         await self._commit(change)
 
-    async def open_calls(self) -> str:
-        """Begin a tool_calls step; returns its id."""
+    async def open_calls(self, search_id: str | None = None) -> str:
+        """Begin a tool_calls step, with a file search of this id if one is given; returns the
+        step's id."""
 
         def change(session: Session, row: RunRow) -> tuple[str, list[RunEvent]]:
             step = run_steps.insert(session, row, {"type": "tool_calls", "tool_calls": []})
-            return step.id, run_events.append(session, row, changes.step_opened(row, step))
+            events = changes.step_opened(row, step)
+            if search_id is not None:
+                events.append(_search_delta(step.id, 0, search_id))
+            return step.id, run_events.append(session, row, events)
 
         return await self._commit(change, durable=False)
 
-    async def require_action(
-        self,
-        step_id: str,
-        calls: Sequence[ToolCall],
-        generated: GeneratedText,
-        usage: Usage,
-        *,
-        said_in: str | None,
-        expires_at: int,
-        evidence: Mapping[str, Any],
-    ) -> None:
-        """Wait for the caller to answer ``calls``; the step stays open and the lease ends. A run
-        that another process was asked to cancel ends instead.
-
-        ``said_in`` is the message with which the same turn began. ``evidence`` becomes the step's
-        metadata, each value as JSON text, cut to what fits.
-        """
+    async def require_action(self, step_id: str, made: Round, *, expires_at: int) -> None:
+        """Wait for the caller to answer the round's functions; the step stays open and the lease
+        ends. A run that another process was asked to cancel ends instead."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
-            step = run_steps.row(session, step_id)
-            step.usage = RunUsage.of(usage).dump()
-            step.metadata_ = as_metadata(evidence)
-            step.step_details = {
-                "type": "tool_calls",
-                "tool_calls": [changes.call_json(call, output=None) for call in calls],
-            }
-            items.append(
-                session,
-                row.thread_id,
-                "calls",
-                run_id=row.id,
-                generated=generated,
-                payload={"calls": [asdict(call) for call in calls], "said_in": said_in},
-            )
+            calls.store_round(session, row, run_steps.row(session, step_id), made)
             if row.status == "cancelling":
                 return None, changes.end_run(session, row, "cancelled")
-            row.required_action = {
-                "type": "submit_tool_outputs",
-                "submit_tool_outputs": {"tool_calls": [changes.call_json(call) for call in calls]},
-            }
+            row.required_action = calls.required_action(made)
             row.expires_at = expires_at
             row.lease_owner = row.lease_expires_at = None
             row.interruptions = 0
             return None, changes.change_status(session, row, "requires_action")
 
         await self._commit(change)
+
+    async def complete_calls(self, step_id: str, made: Round) -> None:
+        """End the step of a round that needs nothing from the caller; the run goes on."""
+
+        def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
+            step = run_steps.row(session, step_id)
+            calls.store_round(session, row, step, made)
+            return None, changes.end_step(session, row, step, "completed")
+
+        await self._commit(change, durable=False)
 
     async def note_truncation(self, truncation: dict[str, Any]) -> None:
         """Record on the run what did not fit into the context."""
@@ -288,11 +298,15 @@ class Recorder:
         return await settled(commit, lambda: self.put_back(pending))
 
 
-def _text_delta(
-    message_id: str, text: str, token_ids: Sequence[int], *, is_first: bool
-) -> NewEvent:
-    part = wire.first_text(0, text) if is_first else wire.more_text(0, text)
-    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta(message_id, part), tuple(token_ids))
+def _search_delta(step_id: str, index: int, call_id: str) -> NewEvent:
+    return NewEvent(wire.STEP_DELTA, wire.step_delta(step_id, wire.file_search(index, call_id)))
+
+
+def _text_delta(message_id: str, piece: Piece, *, is_first: bool) -> NewEvent:
+    annotations = [wire.indexed(at, one) for at, one in enumerate(piece.annotations, piece.first)]
+    made = wire.first_text if is_first else wire.more_text
+    part = made(0, piece.text, annotations)
+    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta(message_id, part), piece.token_ids)
 
 
 def _close(
@@ -301,11 +315,12 @@ def _close(
     opened: OpenMessage,
     said: GeneratedText,
     usage: Usage,
+    shown: Shown | None,
     incomplete_reason: str | None,
     evidence: Mapping[str, Any] | None = None,
 ) -> list[RunEvent]:
     step = run_steps.row(session, opened.step_id)
     step.usage = RunUsage.of(usage).dump()
     step.metadata_ = as_metadata(evidence or {})
-    events = changes.close_message(session, row, opened.message_id, said, incomplete_reason)
+    events = changes.close_message(session, row, opened.message_id, said, incomplete_reason, shown)
     return [*events, *changes.end_step(session, row, step, "completed")]

@@ -11,11 +11,12 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from localassist import clock
-from localassist.chat.formats import ToolChoice
 from localassist.errors import InvalidRequest, RateLimited
 from localassist.runs.config import RunSettings
 from localassist.runs.events import Batch, EventLog, flat
 from localassist.runs.executor import Executor
+from localassist.runs.offer import check_choice
+from localassist.runs.searching import stores_of
 from localassist.runs.writer import RunWriter, Submitted, submission
 from localassist.schemas import events as wire
 from localassist.schemas.assistants import Assistant
@@ -29,15 +30,19 @@ from localassist.schemas.runs import (
     SubmitToolOutputs,
     ThreadAndRunCreate,
 )
+from localassist.services.attachments import Attachments
 from localassist.services.messages import insert_message
 from localassist.services.models import Models
 from localassist.services.threads import create_thread
-from localassist.services.tools import (
-    check_functions,
-    check_response_format,
-    checked_resources,
+from localassist.services.tools import check_functions, check_response_format
+from localassist.storage import (
+    assistants,
+    run_events,
+    run_steps,
+    runs,
+    threads,
+    vector_stores,
 )
-from localassist.storage import assistants, run_events, run_steps, runs, threads
 from localassist.storage.database import Database, Session
 from localassist.storage.run_events import NewEvent
 from localassist.tools.base import Toolbox
@@ -56,6 +61,7 @@ class Runs:
         executor: Executor,
         log: EventLog,
         settings: RunSettings,
+        attachments: Attachments,
     ) -> None:
         self._database = database
         self._models = models
@@ -63,6 +69,7 @@ class Runs:
         self._executor = executor
         self._log = log
         self._settings = settings
+        self._attachments = attachments
 
     async def create(self, project: str, thread_id: str, body: RunCreate) -> Run:
         """Queue a run. Raises ResourceNotFound (assistant, thread), InvalidRequest while another
@@ -81,8 +88,10 @@ class Runs:
         request = await self._request(project, run_body)
 
         def change(session: Session) -> Inserted:
-            thread = create_thread(session, project, body.thread)
-            request["tool_resources"] = checked_resources(session, project, body.tool_resources)
+            thread = create_thread(session, project, body.thread, self._attachments)
+            request["tool_resources"] = self._attachments.resources(
+                session, project, body.tool_resources
+            )
             created = NewEvent(wire.THREAD_CREATED, thread.dump())
             return self._insert(session, project, thread.id, run_body, request, [created])
 
@@ -168,7 +177,7 @@ class Runs:
 
     def _check(self, toolbox: Toolbox, request: dict[str, Any]) -> None:
         check_functions(toolbox, self._models.validate)
-        ToolChoice.from_wire(request["tool_choice"]).among(toolbox.functions)
+        check_choice(toolbox, request["tool_choice"])
         check_response_format(request["response_format"], self._models.validate)
 
     def _insert(
@@ -190,7 +199,8 @@ class Runs:
                 retry_after_seconds=1.0,
             )
         for message in body.additional_messages or []:
-            insert_message(session, project, thread_id, message)
+            insert_message(session, project, thread_id, message, self._attachments)
+        _use_stores(session, project, thread_id, body.assistant_id, request)
         row = runs.insert(
             session,
             project,
@@ -205,6 +215,18 @@ class Runs:
         run = runs.to_wire(row)
         events = [NewEvent(name, run.dump()) for name in (wire.RUN_CREATED, wire.RUN_QUEUED)]
         return run, row.id, run_events.append(session, row, [*before, *events])
+
+
+def _use_stores(
+    session: Session, project: str, thread_id: str, assistant_id: str, request: dict[str, Any]
+) -> None:
+    """That the run can search what it would; being used keeps vector stores from expiring."""
+    if not any(tool["type"] == "file_search" for tool in request["tools"]):
+        return
+    found = stores_of(session, project, assistant_id, thread_id, request["tool_resources"])
+    if found.ids:
+        vector_stores.check_usable(session, project, found.ids)
+        vector_stores.touch(session, found.ids)
 
 
 def _resolved(

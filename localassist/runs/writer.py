@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from localassist import clock
 from localassist.errors import InvalidRequest, ResourceNotFound
-from localassist.runs import changes, state
+from localassist.runs import calls, changes, state
 from localassist.runs.feed import EventFeed
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import Run
@@ -113,9 +113,9 @@ def submission(
             status = row.status
         if status != "requires_action":
             raise InvalidRequest(f'Runs in status "{status}" do not accept tool outputs.')
-        changes.check_outputs(row, [call_id for call_id, _ in outputs])
+        calls.check_outputs(row, [call_id for call_id, _ in outputs])
         before = row.last_event_seq
-        events = changes.store_outputs(session, row, dict(outputs))
+        events = changes.answer_calls(session, row, dict(outputs))
         row.required_action = None
         events += changes.change_status(session, row, "queued")
         return Submitted(runs.to_wire(row), before), row.id, events

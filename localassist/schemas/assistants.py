@@ -11,6 +11,7 @@ from localassist.schemas.base import Body, Items, Metadata, WireModel
 from localassist.schemas.one_of import WRONG_KIND
 from localassist.schemas.tools import (
     AssistantTools,
+    AttachedResources,
     Instructions,
     ModelName,
     ReasoningEffort,
@@ -24,7 +25,8 @@ from localassist.schemas.tools import (
 
 AssistantName = Annotated[str, Field(max_length=256)]
 Description = Annotated[str, Field(max_length=512)]
-AssistantFileIds = Annotated[Items[str], Field(max_length=20)]
+MAX_ASSISTANT_FILES = 20
+AssistantFileIds = Annotated[Items[str], Field(max_length=MAX_ASSISTANT_FILES)]
 
 
 def _refuse_null(value: Any) -> Any:
@@ -77,7 +79,7 @@ class Assistant(WireModel):
     model: str
     instructions: str | None = None
     tools: list[Tool] = []
-    tool_resources: ToolResources = ToolResources()
+    tool_resources: AttachedResources = AttachedResources()
     metadata: Metadata = {}
     temperature: float | None = 1.0
     top_p: float | None = 1.0

@@ -97,7 +97,7 @@ class Body(_Schema):
 Items = Annotated[list[T], Field(fail_fast=True)]
 
 
-def _check_metadata_shape(value: Any) -> Any:
+def check_metadata_shape(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) > MAX_METADATA_PAIRS:
@@ -113,7 +113,7 @@ def _check_metadata_shape(value: Any) -> Any:
 
 
 MetadataValue = Annotated[str, Field(max_length=MAX_METADATA_VALUE)]
-Metadata = Annotated[dict[str, MetadataValue], BeforeValidator(_check_metadata_shape)]
+Metadata = Annotated[dict[str, MetadataValue], BeforeValidator(check_metadata_shape)]
 
 
 def merge_metadata(stored: Mapping[str, str], change: Mapping[str, str] | None) -> dict[str, str]:

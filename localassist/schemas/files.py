@@ -40,6 +40,12 @@ class File(WireModel):
     expires_at: int | None = None
 
 
+def base_name(filename: str) -> str:
+    """What a file is called, without the folders it had on its sender's disk."""
+    name = filename.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return "upload" if name in ("", ".", "..") else name
+
+
 def check_purpose(value: str | None) -> UploadPurpose:
     """The ``purpose`` field of an upload."""
     if value is None:

@@ -100,7 +100,7 @@ class MessageUpdate(Body):
 
 
 class CitedFile(WireModel):
-    """``quote`` is v1's, empty unless something else is known."""
+    """``quote`` is the file's own text that is cited. Version 1 always has it."""
 
     omitted_when_none: ClassVar[frozenset[str]] = frozenset({"quote"})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from localassist.schemas import phrases
 from localassist.schemas.base import Metadata, WireModel, check_text
@@ -134,6 +134,25 @@ class RunStep(WireModel):
     expires_at: int | None = None
     metadata: Metadata | None = {}
     usage: RunUsage | None = None
+
+
+def without_result_content(payload: dict[str, Any]) -> dict[str, Any]:
+    """A dumped step, or a page of them, without the texts that file searches have found; anything
+    else is returned as it is."""
+    if payload.get("object") == "list":
+        return {**payload, "data": [without_result_content(item) for item in payload["data"]]}
+    if payload.get("object") != "thread.run.step" or payload["type"] != "tool_calls":
+        return payload
+    calls = [_without_content(call) for call in payload["step_details"]["tool_calls"]]
+    return {**payload, "step_details": {"type": "tool_calls", "tool_calls": calls}}
+
+
+def _without_content(call: dict[str, Any]) -> dict[str, Any]:
+    found = call.get("file_search", {}).get("results")
+    if not found:
+        return call
+    results = [{k: v for k, v in result.items() if k != "content"} for result in found]
+    return {**call, "file_search": {**call["file_search"], "results": results}}
 
 
 def parse_include(values: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from localassist.schemas.base import Body, Items, Metadata, WireModel
 from localassist.schemas.messages import MessageCreate
-from localassist.schemas.tools import ToolResources, ToolResourcesCreate
+from localassist.schemas.tools import AttachedResources, ToolResources, ToolResourcesCreate
 
 
 class ThreadCreate(Body):
@@ -29,4 +29,4 @@ class Thread(WireModel):
     object: Literal["thread"] = "thread"
     created_at: int
     metadata: Metadata = {}
-    tool_resources: ToolResources = ToolResources()
+    tool_resources: AttachedResources = AttachedResources()

@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from localassist.core import ToolSpec
 from localassist.schemas import phrases
-from localassist.schemas.base import Body, Items, Metadata, refuse
+from localassist.schemas.base import Body, Items, Metadata, WireModel, refuse
 from localassist.schemas.one_of import OneOf
 
 INVALID_PARAMETERS = "invalid_function_parameters"
@@ -222,12 +222,25 @@ class FileSearchResources(Body):
 
 
 class ToolResources(Body):
-    """As stored, returned, and given on updates and on create-and-run. Only keys that were given
-    are emitted; in an update each one present replaces the stored one."""
+    """As given on updates and on create-and-run: each key present replaces the stored one."""
 
     omitted_when_none: ClassVar[frozenset[str]] = frozenset({"code_interpreter", "file_search"})
 
     code_interpreter: CodeInterpreterResources | None = None
+    file_search: FileSearchResources | None = None
+
+
+class CodeInterpreterFiles(WireModel):
+    file_ids: list[str] = []
+
+
+class AttachedResources(WireModel):
+    """What an assistant or a thread has, of which only keys that were given are emitted. Messages
+    may have attached more files than a body can list."""
+
+    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"code_interpreter", "file_search"})
+
+    code_interpreter: CodeInterpreterFiles | None = None
     file_search: FileSearchResources | None = None
 
 
@@ -271,7 +284,7 @@ ChunkingStrategy = Annotated[AutoChunkingStrategy | StaticChunkingStrategy, OneO
 class NewVectorStore(Body):
     """A store to be made and attached along with its assistant or thread."""
 
-    file_ids: Items[str] = []
+    file_ids: Annotated[Items[str], Field(max_length=10_000)] = []
     chunking_strategy: ChunkingStrategy | None = None
     metadata: Metadata | None = None
 
@@ -297,6 +310,11 @@ class ToolResourcesCreate(Body):
 
     code_interpreter: CodeInterpreterResources | None = None
     file_search: FileSearchResourcesCreate | None = None
+
+    @property
+    def new_stores(self) -> list[NewVectorStore]:
+        """The vector stores to be made: at most one."""
+        return (self.file_search.vector_stores or []) if self.file_search is not None else []
 
     def stored(self) -> ToolResources:
         """Without ``vector_stores``: whoever makes those stores adds their ids."""

@@ -29,7 +29,7 @@ _EXPOSED_HEADERS = ("x-request-id", "openai-poll-after-ms", "openai-processing-m
 def create_app(runtime: Runtime, settings: ServerSettings) -> Starlette:
     """The application serving ``runtime``."""
     paths = {route.endpoint: route.path for route in ROUTES if isinstance(route, Route)}
-    metrics = Metrics(runtime.pool, paths)
+    metrics = Metrics(runtime.pool, runtime.ingest.counters, runtime.library.seconds, paths)
     app = Starlette(
         routes=ROUTES,
         middleware=_middleware(settings, metrics),

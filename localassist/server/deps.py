@@ -97,7 +97,18 @@ def is_v1(request: Request) -> bool:
 
 def reply(request: Request, result: WireModel, *, is_polled: bool = False) -> Response:
     """The answer in the caller's version. A polled object says when to look again."""
-    text = to_json(to_v1(result.dump())) if is_v1(request) else result.model_dump_json()
+    if is_v1(request):
+        return reply_json(request, result.dump(), is_polled=is_polled)
+    return _answer(request, result.model_dump_json(), is_polled=is_polled)
+
+
+def reply_json(request: Request, payload: dict[str, Any], *, is_polled: bool = False) -> Response:
+    """The same for an object that is dumped already."""
+    text = to_json(to_v1(payload) if is_v1(request) else payload)
+    return _answer(request, text, is_polled=is_polled)
+
+
+def _answer(request: Request, text: str, *, is_polled: bool) -> Response:
     poll_after = str(settings_of(request).poll_after_ms)
     headers = {"openai-poll-after-ms": poll_after} if is_polled else None
     return Response(text, media_type="application/json", headers=headers)

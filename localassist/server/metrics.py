@@ -1,4 +1,4 @@
-"""What Prometheus reads: counters of requests, models and engines, collected when asked for.
+"""What Prometheus reads: counters of requests, models, engines and documents, collected when asked.
 
 Every number in an engine's own counters is a metric, ``localassist_engine_<field>``, without being
 named here; ``_HELP`` only says more about the known ones. Each application has its own metrics.
@@ -12,12 +12,19 @@ from dataclasses import fields
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localassist.engine.pool import EnginePool, LoadedModel
+from localassist.services.histogram import Histogram
+from localassist.services.ingest_job import IngestCounters
 
 PREFIX = "localassist"
 _METHODS = frozenset("DELETE GET HEAD OPTIONS PATCH POST PUT".split())
@@ -51,12 +58,18 @@ _HELP = {
 class Metrics:
     """The metrics of one application. ``pool`` None: its engines are kept elsewhere."""
 
-    def __init__(self, pool: EnginePool | None, paths: Mapping[Any, str]) -> None:
+    def __init__(
+        self,
+        pool: EnginePool | None,
+        ingested: IngestCounters,
+        search_seconds: Histogram,
+        paths: Mapping[Any, str],
+    ) -> None:
         """``paths`` are the routes' paths by endpoint: what counts as one route."""
         self._paths = paths
         self._requests: Counter[tuple[str, str, str]] = Counter()
         self._registry = CollectorRegistry()
-        self._registry.register(_OurCollector(pool, self._requests))
+        self._registry.register(_OurCollector(pool, ingested, search_seconds, self._requests))
         ProcessCollector(registry=self._registry)
 
     def count_request(self, scope: Scope, status: int) -> None:
@@ -98,8 +111,16 @@ class RequestCount:
 
 
 class _OurCollector(Collector):
-    def __init__(self, pool: EnginePool | None, requests: Counter[tuple[str, str, str]]) -> None:
+    def __init__(
+        self,
+        pool: EnginePool | None,
+        ingested: IngestCounters,
+        search_seconds: Histogram,
+        requests: Counter[tuple[str, str, str]],
+    ) -> None:
         self._pool = pool
+        self._ingested = ingested
+        self._search_seconds = search_seconds
         self._requests = requests
 
     def collect(self) -> Iterator[Metric]:
@@ -108,6 +129,7 @@ class _OurCollector(Collector):
             yield from pool_metrics(self._pool)
             yield from model_metrics(self._pool.loaded())
             yield from engine_metrics(self._pool.loaded())
+        yield from document_metrics(self._ingested, self._search_seconds)
 
 
 def request_metrics(requests: Mapping[tuple[str, str, str], int]) -> Iterator[Metric]:
@@ -179,6 +201,25 @@ def engine_metrics(models: Sequence[LoadedModel]) -> Iterator[Metric]:
     yield from families.values()
 
 
+def document_metrics(ingested: IngestCounters, search_seconds: Histogram) -> Iterator[Metric]:
+    """What this process has ingested and searched."""
+    text = "Files of vector stores that left the queue: completed, failed, or removed meanwhile."
+    files = _counter("ingested_files", text, "outcome")
+    for outcome in ("completed", "failed", "dropped"):
+        files.add_metric((outcome,), getattr(ingested, outcome))
+    yield files
+    units = _counter("ingested_units", "Units of text that were embedded for them.")
+    units.add_metric((), ingested.units)
+    yield units
+    yield _single("ingest_queue_files", "Files that wait for their ingest.", ingested.queued)
+    seconds = HistogramMetricFamily(
+        f"{PREFIX}_search_seconds", "Time that searches in vector stores took."
+    )
+    buckets = [(_bound(bound), count) for bound, count in search_seconds.buckets()]
+    seconds.add_metric((), buckets, search_seconds.sum)
+    yield seconds
+
+
 def is_gauge(field: str) -> bool:
     """Whether an engine's counter goes up and down."""
     return field in _GAUGES or field.endswith(_GAUGE_ENDINGS)
@@ -195,6 +236,10 @@ def _numbers(counters: Any) -> Iterator[tuple[str, float]]:
         value = getattr(counters, field.name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield field.name, value
+
+
+def _bound(value: float) -> str:
+    return "+Inf" if value == float("inf") else str(value)
 
 
 def _per_model(

@@ -1,4 +1,4 @@
-"""A multipart upload, spooled to disk while it arrives.
+"""Multipart forms with a file, spooled to disk while it arrives.
 
 The file part may come before the fields that describe it, so the bytes cannot be handed on before
 the form has ended. Knows nothing of what files are kept for.
@@ -14,7 +14,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from localassist.errors import InvalidRequest
-from localassist.schemas.files import UploadPurpose, check_purpose, parse_expires_after
+from localassist.schemas.base import check_text
+from localassist.schemas.files import UploadPurpose, base_name, check_purpose, parse_expires_after
 
 _CHUNK_BYTES = 2**18
 _MAX_FIELDS = 16
@@ -29,9 +30,8 @@ class Upload:
     expires_after_seconds: int | None
     part: UploadFile
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while chunk := await self.part.read(_CHUNK_BYTES):
-            yield chunk
+    def chunks(self) -> AsyncIterator[bytes]:
+        return _chunks(self.part)
 
 
 @asynccontextmanager
@@ -41,6 +41,21 @@ async def read_upload(request: Request) -> AsyncIterator[Upload]:
         yield _checked(form)
 
 
+@asynccontextmanager
+async def read_part(request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The bytes of the form of ``POST /uploads/{id}/parts``. Its spool file is gone afterwards."""
+    async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:
+        part = form.get("data")
+        if not isinstance(part, UploadFile):
+            raise InvalidRequest("'data' is a required property")
+        yield _chunks(part)
+
+
+async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await part.read(_CHUNK_BYTES):
+        yield chunk
+
+
 def _checked(form: FormData) -> Upload:
     part = form.get("file")
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
@@ -48,5 +63,6 @@ def _checked(form: FormData) -> Upload:
         raise InvalidRequest("'file' is a required property")
     if part.size == 0:
         raise InvalidRequest("File is empty.", param="file")
+    name = check_text(base_name(part.filename or ""), "file")
     purpose = check_purpose(fields.get("purpose"))
-    return Upload(part.filename or "upload", purpose, parse_expires_after(fields), part)
+    return Upload(name, purpose, parse_expires_after(fields), part)

@@ -7,13 +7,10 @@ from typing import Any
 
 from localassist.schemas.assistants import Assistant, AssistantCreate, AssistantUpdate
 from localassist.schemas.base import Deleted, ListQuery, Page
+from localassist.services.attachments import Attachments
 from localassist.services.models import Models
-from localassist.services.tools import (
-    check_files,
-    check_functions,
-    check_response_format,
-    checked_resources,
-)
+from localassist.services.owned_files import share_files
+from localassist.services.tools import check_files, check_functions, check_response_format
 from localassist.storage import assistants
 from localassist.storage.database import Database, Session
 from localassist.tools.base import Toolbox
@@ -24,8 +21,9 @@ _SIMPLE = ("name", "description", "instructions", "temperature", "top_p", "reaso
 class Assistants:
     """``/assistants``."""
 
-    def __init__(self, database: Database, models: Models) -> None:
+    def __init__(self, database: Database, models: Models, attachments: Attachments) -> None:
         self._database = database
+        self._attachments = attachments
         self._models = models
 
     async def create(self, project: str, body: AssistantCreate) -> Assistant:
@@ -43,7 +41,8 @@ class Assistants:
                 "file_ids": [],
                 "metadata": None,
             }
-            return assistants.insert(session, project, {**defaults, **fields})
+            made = assistants.insert(session, project, {**defaults, **fields})
+            return share_files(session, project, None, made, self._attachments)
 
         return await self._database.write(change)
 
@@ -62,8 +61,10 @@ class Assistants:
         fields = await self._fields(body)
 
         def change(session: Session) -> Assistant:
+            before = assistants.get(session, project, assistant_id, for_update=True)
             self._resolve(session, project, body, fields)
-            return assistants.update(session, project, assistant_id, fields)
+            changed = assistants.update(session, project, assistant_id, fields)
+            return share_files(session, project, before, changed, self._attachments)
 
         return await self._database.write(change)
 
@@ -99,8 +100,8 @@ class Assistants:
             fields["file_ids"] = body.file_ids
         return fields
 
-    @staticmethod
     def _resolve(
+        self,
         session: Session,
         project: str,
         body: AssistantCreate | AssistantUpdate,
@@ -111,5 +112,5 @@ class Assistants:
         if "tool_resources" in body.model_fields_set:
             given = body.tool_resources
             fields["tool_resources"] = (
-                None if given is None else checked_resources(session, project, given)
+                None if given is None else self._attachments.resources(session, project, given)
             )

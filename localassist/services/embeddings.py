@@ -35,7 +35,8 @@ class Embeddings:
         return EmbeddingList(
             model=body.model,
             data=[
-                Embedding.of(n, vector, body.encoding_format) for n, vector in enumerate(vectors)
+                Embedding.of(n, vector, body.encoding_format)
+                for n, vector in enumerate(vectors.tolist())
             ],
             usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
         )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from localassist.errors import InvalidRequest
 from localassist.schemas.base import Deleted, ListQuery, Page
 from localassist.schemas.files import File
-from localassist.storage import files
+from localassist.storage import files, uploads
 from localassist.storage.blobs import BlobStore
-from localassist.storage.database import Database
+from localassist.storage.database import Database, Session, after_commit
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 
 
 class Files:
-    """``/files``. Contents are streamed both ways."""
+    """``/files``. Contents are streamed both ways. ``on_delete`` tells ingest that files may have
+    left vector stores."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, on_delete: Callable[[], None] = lambda: None
+    ) -> None:
         self._database = database
         self._blobs = blobs
+        self._on_delete = on_delete
 
     async def create(
         self,
@@ -62,13 +66,18 @@ class Files:
         return file, self._blobs.open(blob)
 
     async def delete(self, project: str, file_id: str) -> Deleted:
-        unused = await self._database.write(lambda session: files.delete(session, project, file_id))
+        def change(session: Session) -> str | None:
+            after_commit(session, self._on_delete)
+            return files.delete(session, project, file_id)
+
+        unused = await self._database.write(change)
         if unused is not None:
             await asyncio.to_thread(self._blobs.discard, unused)
         return Deleted(id=file_id, object="file")
 
     async def sweep(self) -> None:
-        """Remove expired files, and contents that no file names any more."""
+        """Remove expired files and uploads, and contents that nothing names any more."""
         await self._database.write(files.delete_expired)
+        await self._database.write(uploads.expire)
         recorded = await self._database.read(files.recorded_contents)
         await asyncio.to_thread(self._blobs.sweep, recorded.__contains__)

@@ -7,7 +7,7 @@ from typing import Any
 from localassist.errors import InvalidRequest
 from localassist.schemas.base import Deleted, ListQuery, Page
 from localassist.schemas.messages import Message, MessageCreate, MessageUpdate, normalise_content
-from localassist.services.tools import check_files
+from localassist.services.attachments import Attachments
 from localassist.storage import messages, threads
 from localassist.storage.database import Database, Session
 
@@ -15,8 +15,9 @@ from localassist.storage.database import Database, Session
 class Messages:
     """``/threads/{id}/messages``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, attachments: Attachments) -> None:
         self._database = database
+        self._attachments = attachments
 
     async def create(self, project: str, thread_id: str, body: MessageCreate) -> Message:
         """Raises ResourceNotFound, and InvalidRequest while a run is active on the thread."""
@@ -27,7 +28,7 @@ class Messages:
                 raise InvalidRequest(
                     f"Can't add messages to {thread_id} while a run {active} is active."
                 )
-            return insert_message(session, project, thread_id, body)
+            return insert_message(session, project, thread_id, body, self._attachments)
 
         return await self._database.write(change)
 
@@ -64,30 +65,20 @@ class Messages:
         return Deleted(id=message_id, object="thread.message.deleted")
 
 
-def insert_message(session: Session, project: str, thread_id: str, body: MessageCreate) -> Message:
-    """Store a message of the caller's on a thread whose lock is held. Files for the code
-    interpreter become the thread's (contract: lifecycle.md, section 6)."""
-    attachments = body.attachments or []
-    check_files(session, project, (a.file_id for a in attachments), "attachments")
-    check_files(session, project, body.file_ids, "file_ids")
+def insert_message(
+    session: Session,
+    project: str,
+    thread_id: str,
+    body: MessageCreate,
+    attachments: Attachments,
+) -> Message:
+    """Store a message of the caller's on a thread whose lock is held, and its files with it."""
+    attachments.attach_message(session, project, thread_id, body)
     fields: dict[str, Any] = {
         "role": body.role,
         "content": [part.dump() for part in normalise_content(body.content)],
-        "attachments": [attachment.dump() for attachment in attachments],
+        "attachments": [attachment.dump() for attachment in body.attachments or []],
         "file_ids": body.file_ids,
         "metadata": body.metadata,
     }
-    for_code = [
-        a.file_id for a in attachments if any(t.type == "code_interpreter" for t in a.tools)
-    ]
-    if for_code:
-        _add_code_files(session, project, thread_id, for_code)
     return messages.insert(session, project, thread_id, fields)
-
-
-def _add_code_files(session: Session, project: str, thread_id: str, file_ids: list[str]) -> None:
-    resources = threads.get(session, project, thread_id).tool_resources
-    known = resources.code_interpreter.file_ids if resources.code_interpreter is not None else []
-    merged = list(dict.fromkeys([*known, *file_ids]))
-    change = {"code_interpreter": {"file_ids": merged}}
-    threads.update(session, project, thread_id, {"tool_resources": change})

@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from localassist.chat.formats import (
     PLAIN,
@@ -64,6 +64,15 @@ class ChatModel:
         if top_p is not None:
             fields["top_p"] = top_p
         return SamplingParams(**fields)  # type: ignore[arg-type]  # the manifest has checked them
+
+    @property
+    def quoting(self) -> Literal["first", "grounded", "free"]:
+        """How it answers from documents: by quotations that are chosen for it, freely with
+        quotations held to the documents, or freely. Unset, only models that write calls write."""
+        chosen = self.manifest.quoting
+        if chosen == "auto":
+            return "grounded" if self.manifest.tool_mode == "native" else "first"
+        return chosen
 
     def writes_calls(self, choice: ToolChoice) -> bool:
         """Whether it writes the calls of such a turn itself, so that its prompt shows the tools.
@@ -194,7 +203,9 @@ class Models:
 
     async def _similarity(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         manifest = await asyncio.to_thread(self._catalog.default, "embedding")
-        return await (await self._load_embedder(manifest)).embed(texts)
+        embedder = await self._load_embedder(manifest)
+        vectors: list[list[float]] = (await embedder.embed(texts)).tolist()
+        return vectors
 
     async def _assembled(
         self, manifest: ModelManifest, engine: Engine, template: ChatTemplate, mode: ToolMode

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from localassist.schemas.base import Deleted
 from localassist.schemas.threads import Thread, ThreadCreate, ThreadUpdate
+from localassist.services.attachments import THREAD_STORE_DAYS, Attachments
 from localassist.services.messages import insert_message
-from localassist.services.tools import checked_resources
 from localassist.storage import threads
 from localassist.storage.database import Database, Session
 
@@ -15,12 +15,20 @@ from localassist.storage.database import Database, Session
 class Threads:
     """``/threads``. ``on_deleted`` is told the active runs of a thread that goes."""
 
-    def __init__(self, database: Database, on_deleted: Callable[[list[str]], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        attachments: Attachments,
+        on_deleted: Callable[[list[str]], None],
+    ) -> None:
         self._database = database
+        self._attachments = attachments
         self._on_deleted = on_deleted
 
     async def create(self, project: str, body: ThreadCreate) -> Thread:
-        return await self._database.write(lambda session: create_thread(session, project, body))
+        return await self._database.write(
+            lambda session: create_thread(session, project, body, self._attachments)
+        )
 
     async def retrieve(self, project: str, thread_id: str) -> Thread:
         return await self._database.read(lambda session: threads.get(session, project, thread_id))
@@ -33,7 +41,7 @@ class Threads:
             if "tool_resources" in body.model_fields_set:
                 given = body.tool_resources
                 fields["tool_resources"] = (
-                    None if given is None else checked_resources(session, project, given)
+                    None if given is None else self._attachments.resources(session, project, given)
                 )
             return threads.update(session, project, thread_id, fields)
 
@@ -51,13 +59,17 @@ class Threads:
         return Deleted(id=thread_id, object="thread.deleted")
 
 
-def create_thread(session: Session, project: str, body: ThreadCreate | None) -> Thread:
+def create_thread(
+    session: Session, project: str, body: ThreadCreate | None, attachments: Attachments
+) -> Thread:
     """Store a thread and its first messages."""
     body = ThreadCreate() if body is None else body
-    resources = checked_resources(session, project, body.tool_resources)
+    resources = attachments.resources(
+        session, project, body.tool_resources, expires_after_days=THREAD_STORE_DAYS
+    )
     thread = threads.insert(
         session, project, {"metadata": body.metadata, "tool_resources": resources}
     )
     for message in body.messages:
-        insert_message(session, project, thread.id, message)
+        insert_message(session, project, thread.id, message, attachments)
     return threads.get(session, project, thread.id)

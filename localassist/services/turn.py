@@ -47,6 +47,9 @@ async def take_turn(
                 yield item
             return
         spent, evidence = plan.usage, _evidence(plan)
+        if not request.answers:
+            yield TurnEnded("stop", spent, GeneratedText(""), evidence=evidence)
+            return
     writes_calls = bool(request.tools) and model.writes_calls(request.choice)
     request = replace(request, tools=checked if writes_calls else ())
     # Some models mark their texts, too, whether there are tools or not; that mark has to be read.

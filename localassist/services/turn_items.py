@@ -9,6 +9,7 @@ from typing import Any
 from localassist.chat.formats import ToolChoice
 from localassist.core import (
     ChatMessage,
+    Constraint,
     FinishReason,
     GeneratedText,
     SamplingParams,
@@ -23,7 +24,9 @@ from localassist.core import (
 class TurnRequest:
     """What a turn is made of. ``continued`` is the part of the answer that an interrupted worker
     had already delivered; it is not delivered again. ``prompt`` is that of ``messages``
-    without tools, where the caller has it already."""
+    without tools, where the caller has it already. ``grounding`` is what an answer of no given form
+    is held to. ``answers`` False: a model that is led through its calls and makes none ends its
+    turn without a word."""
 
     messages: Sequence[ChatMessage]
     sampling: SamplingParams
@@ -33,6 +36,8 @@ class TurnRequest:
     response_format: Any = None
     continued: Sequence[int] = ()
     prompt: Sequence[int] | None = None
+    grounding: Constraint | None = None
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ async def write_plain(
     constraint = None
     if isinstance(request.response_format, Mapping):
         constraint = await asyncio.to_thread(response_constraint, request.response_format, validate)
+    constraint = constraint or request.grounding
     said: list[str] = []
     tokens: list[int] = list(request.continued)
     async with aclosing(_generate(model, prompt, request, constraint)) as pieces:
@@ -70,6 +71,8 @@ async def write_with_calls(
         built = await asyncio.to_thread(model.prompts.build, request.messages, request.tools)
         prompt = built.token_ids
     answer = await asyncio.to_thread(answer_rule, request.response_format, validate)
+    if answer is None and request.grounding is not None and not request.tools:
+        answer = _nested(request.grounding)
     constraint = model.tool_format.constraint(
         request.tools, request.choice, parallel=request.parallel, answer=answer
     )
@@ -217,6 +220,12 @@ def _check_answer(request: TurnRequest, text: str, usage: Usage) -> None:
     problem = answer_problem(request.response_format, text)
     if problem is not None:
         raise Misfit(problem, usage)
+
+
+def _nested(constraint: Constraint) -> str:
+    """The grammar as an expression of another."""
+    rules = constraint.grammar.split("\n", 1)[1]  # without the header
+    return f"%lark {{\n{rules}\n}}"
 
 
 def _generate(

@@ -27,15 +27,18 @@ def insert(session: Session, project: str, fields: dict[str, Any]) -> Assistant:
     return _to_wire(row)
 
 
-def get(session: Session, project: str, assistant_id: str) -> Assistant:
-    """Raises ResourceNotFound."""
-    return _to_wire(_row(session, project, assistant_id))
+def get(
+    session: Session, project: str, assistant_id: str, *, for_update: bool = False
+) -> Assistant:
+    """Raises ResourceNotFound. ``for_update`` holds the assistant for the rest of this transaction,
+    for a change that depends on what is found."""
+    return _to_wire(_row(session, project, assistant_id, for_update=for_update))
 
 
 def update(session: Session, project: str, assistant_id: str, fields: dict[str, Any]) -> Assistant:
     """Change the given fields; metadata is merged, tool resources are replaced key by key (None
     clears them), everything else is replaced."""
-    row = _row(session, project, assistant_id)
+    row = _row(session, project, assistant_id, for_update=True)
     _assign(row, fields)
     session.flush()
     return _to_wire(row)
@@ -52,12 +55,13 @@ def list_page(session: Session, project: str, query: ListQuery) -> Page[Assistan
     )
 
 
-def _row(session: Session, project: str, assistant_id: str) -> AssistantRow:
-    row = session.scalar(
-        select(AssistantRow).where(
-            AssistantRow.id == assistant_id, AssistantRow.project_id == project
-        )
+def _row(
+    session: Session, project: str, assistant_id: str, *, for_update: bool = False
+) -> AssistantRow:
+    statement = select(AssistantRow).where(
+        AssistantRow.id == assistant_id, AssistantRow.project_id == project
     )
+    row = session.scalar(statement.with_for_update() if for_update else statement)
     if row is None:
         raise ResourceNotFound(MISSING.format(id=assistant_id))
     return row

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,12 +28,15 @@ from sqlalchemy.orm import Session
 from localassist.errors import ConfigError, ShuttingDown, StorageCorrupt, StorageUnavailable
 from localassist.storage.config import StorageSettings
 
-__all__ = ["Database", "Session"]
+__all__ = ["Database", "Session", "after_commit", "in_portions"]
 
 T = TypeVar("T")
 Transaction = Callable[[Session], T]
 _log = logging.getLogger(__name__)
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_AFTER_COMMIT = "after_commit"
+# SQLite takes 32,766 values in a statement, PostgreSQL 65,535.
+_MAX_VALUES = 20_000
 _CORRUPT = ("malformed", "not a database", "corrupt")
 
 
@@ -106,9 +110,8 @@ class Database:
     ) -> T:
         if self._is_closed:
             raise ShuttingDown("The service is closing.")
-        return await asyncio.get_running_loop().run_in_executor(
-            pool, _transact, engine, transaction, commit
-        )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, _transact, engine, transaction, commit, loop)
 
     def _dispose(self) -> None:
         self._writer.shutdown()
@@ -136,12 +139,32 @@ class Database:
             command.upgrade(config, "head")
 
 
-def _transact(engine: Engine, transaction: Transaction[T], commit: bool) -> T:
+def in_portions(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values in lists that are short enough for the ``IN`` of one statement."""
+    iterator = iter(values)
+    while portion := list(islice(iterator, _MAX_VALUES)):
+        yield portion
+
+
+def after_commit(session: Session, callback: Callable[[], None]) -> None:
+    """Have ``callback`` called on the event loop once the transaction has been committed, and only
+    then."""
+    callbacks = session.info.setdefault(_AFTER_COMMIT, [])
+    if callback not in callbacks:
+        callbacks.append(callback)
+
+
+def _transact(
+    engine: Engine, transaction: Transaction[T], commit: bool, loop: asyncio.AbstractEventLoop
+) -> T:
     try:
         with Session(engine, expire_on_commit=False) as session:
             result = transaction(session)
             if commit:
                 session.commit()
+                # From here: whoever waits for the transaction may have gone.
+                for callback in session.info.get(_AFTER_COMMIT, ()):
+                    loop.call_soon_threadsafe(callback)
             return result
     except DatabaseError as error:
         # IntegrityError is a DatabaseError too, but reaching this point with one is our own bug.

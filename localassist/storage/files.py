@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import String, cast, exists, select
+from sqlalchemy import String, cast, exists, or_, select, union
 from sqlalchemy.orm import InstrumentedAttribute
 
 from localassist import clock, ids
 from localassist.errors import ResourceNotFound
 from localassist.schemas.base import ListQuery, Page
 from localassist.schemas.files import File
+from localassist.storage import owned_files, store_files
 from localassist.storage.blobs import Blob
-from localassist.storage.database import Session
+from localassist.storage.database import Session, in_portions
 from localassist.storage.pagination import bury, page
-from localassist.storage.tables import AssistantRow, FileRow, ThreadRow
+from localassist.storage.tables import AssistantRow, FileRow, ThreadRow, UploadPartRow
 
 Holder = TypeVar("Holder", AssistantRow, ThreadRow)
 
@@ -52,11 +54,25 @@ def get(session: Session, project: str, file_id: str) -> tuple[File, Blob]:
     return to_wire(row), Blob(row.sha256, row.bytes)
 
 
+def names(session: Session, project: str, file_ids: Iterable[str]) -> dict[str, str]:
+    """File names by id, of those files that are there and have not expired."""
+    is_alive = or_(FileRow.expires_at.is_(None), FileRow.expires_at > clock.now())
+    found: dict[str, str] = {}
+    for portion in in_portions(file_ids):
+        rows = session.execute(
+            select(FileRow.id, FileRow.filename).where(
+                FileRow.id.in_(portion), FileRow.project_id == project, is_alive
+            )
+        )
+        found.update((file_id, filename) for file_id, filename in rows)
+    return found
+
+
 def delete(session: Session, project: str, file_id: str) -> str | None:
     """Raises ResourceNotFound. Returns the SHA-256 of a content that no file names any more."""
     row = _row(session, project, file_id)
-    bury(session, row, parent_id=None)
     _unlink(session, file_id)
+    bury(session, row, parent_id=None)
     return None if is_recorded(session, row.sha256) else row.sha256
 
 
@@ -64,19 +80,22 @@ def delete_expired(session: Session) -> int:
     """Remove files past their expiry; returns how many."""
     rows = list(session.scalars(select(FileRow).where(FileRow.expires_at <= clock.now())))
     for row in rows:
-        bury(session, row, parent_id=None)
         _unlink(session, row.id)
+        bury(session, row, parent_id=None)
     return len(rows)
 
 
 def _unlink(session: Session, file_id: str) -> None:
-    """Take the file out of the lists of assistants and threads."""
+    """Take the file out of the lists of assistants and threads, and out of the vector stores. In
+    this order: whoever attaches a file holds its assistant or thread before the store."""
     for assistant in _mentioning(session, AssistantRow, AssistantRow.tool_resources, file_id):
         assistant.tool_resources = _without(assistant.tool_resources, file_id)
     for assistant in _mentioning(session, AssistantRow, AssistantRow.file_ids, file_id):
+        owned_files.keep_cursor(session, assistant.id, file_id)
         assistant.file_ids = [other for other in assistant.file_ids if other != file_id]
     for thread in _mentioning(session, ThreadRow, ThreadRow.tool_resources, file_id):
         thread.tool_resources = _without(thread.tool_resources, file_id)
+    store_files.discard(session, file_id)
 
 
 def _mentioning(
@@ -84,7 +103,8 @@ def _mentioning(
 ) -> list[Holder]:
     """Rows whose JSON column has the id in it. File ids are random: only the file's own project
     can know it."""
-    return list(session.scalars(select(table).where(cast(column, String).contains(file_id))))
+    named = cast(column, String).contains(file_id)
+    return list(session.scalars(select(table).where(named).with_for_update()))
 
 
 def _without(resources: dict[str, Any], file_id: str) -> dict[str, Any]:
@@ -94,8 +114,10 @@ def _without(resources: dict[str, Any], file_id: str) -> dict[str, Any]:
 
 
 def is_recorded(session: Session, sha256: str) -> bool:
-    """Whether any file has this content."""
-    return bool(session.scalar(select(exists().where(FileRow.sha256 == sha256))))
+    """Whether any file or part of an upload has this content."""
+    by_file = exists().where(FileRow.sha256 == sha256)
+    by_part = exists().where(UploadPartRow.sha256 == sha256)
+    return bool(session.scalar(select(or_(by_file, by_part))))
 
 
 def list_page(session: Session, project: str, query: ListQuery, purpose: str | None) -> Page[File]:
@@ -127,5 +149,5 @@ def to_wire(row: FileRow) -> File:
 
 
 def recorded_contents(session: Session) -> set[str]:
-    """The SHA-256 sums of all contents that a file has."""
-    return set(session.scalars(select(FileRow.sha256).distinct()))
+    """The SHA-256 sums of all contents that a file or a part of an upload has."""
+    return set(session.scalars(union(select(FileRow.sha256), select(UploadPartRow.sha256))))

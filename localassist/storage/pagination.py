@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, delete, select, tuple_
 from localassist.errors import ResourceNotFound
 from localassist.schemas.base import ListQuery, Page, WireModel
 from localassist.storage.database import Session
-from localassist.storage.tables import ObjectRow, TombstoneRow
+from localassist.storage.tables import ObjectRow, StoreFileRow, TombstoneRow
 
-Row = TypeVar("Row", bound=ObjectRow)
+Row = TypeVar("Row", bound=ObjectRow | StoreFileRow)
 Wire = TypeVar("Wire", bound=WireModel)
 
 
@@ -31,21 +31,42 @@ def page(
     parent_id: str | None,
     missing: str,
 ) -> Page[Wire]:
-    """One page of the project's objects in ``table`` that meet ``conditions``, in the query's
-    order.
+    """One page of ``page_rows``, as wire objects."""
+    rows, has_more = page_rows(
+        session, table, project, conditions, query, parent_id=parent_id, missing=missing
+    )
+    return Page.of([to_wire(row) for row in rows], has_more=has_more)
 
-    ``parent_id`` is the thread or run the list belongs to (a cursor of another parent is not
-    found), ``missing`` the not-found wording with ``{id}`` in it.
+
+def page_rows(
+    session: Session,
+    table: type[Row],
+    project: str,
+    conditions: Sequence[ColumnElement[bool]],
+    query: ListQuery,
+    *,
+    parent_id: str | None,
+    missing: str,
+    passing: Sequence[ColumnElement[bool]] = (),
+    tombstone_id: Callable[[str], str] = str,
+) -> tuple[list[Row], bool]:
+    """One page of the project's rows in ``table`` that meet ``conditions``, in the query's order,
+    and whether there are more.
+
+    ``parent_id`` is what the list belongs to (a cursor of another parent is not found),
+    ``missing`` the not-found wording with ``{id}`` in it. ``passing`` are further conditions that
+    an object may cease to meet, such as a status: its id stays a cursor all the same.
+    ``tombstone_id`` is the name under which a deleted object's sort key is kept.
     """
     scope = (table.project_id == project, *conditions)
     key = tuple_(table.created_at, table.seq)
     newest_first = query.order == "desc"
-    statement = select(table).where(*scope)
+    statement = select(table).where(*scope, *passing)
 
     def position(cursor: str) -> tuple[int, int]:
         found = session.execute(
             select(table.created_at, table.seq).where(table.id == cursor, *scope)
-        ).first() or _tombstone(session, project, cursor, parent_id)
+        ).first() or _tombstone(session, project, tombstone_id(cursor), parent_id)
         if found is None:
             raise ResourceNotFound(missing.format(id=cursor))
         return found[0], found[1]
@@ -66,21 +87,34 @@ def page(
     rows = rows[: query.limit]
     if backwards:
         rows.reverse()
-    return Page.of([to_wire(row) for row in rows], has_more=has_more)
+    return rows, has_more
 
 
-def bury(session: Session, row: ObjectRow, *, parent_id: str | None) -> None:
-    """Delete ``row`` and keep its sort key."""
-    session.add(
+def bury(
+    session: Session,
+    row: ObjectRow | StoreFileRow,
+    *,
+    parent_id: str | None,
+    tombstone_id: str | None = None,
+) -> None:
+    """Delete ``row`` and keep its sort key, under ``tombstone_id`` where its id is not its own."""
+    keep_key(session, tombstone_id or row.id, row, parent_id=parent_id)
+    session.execute(delete(type(row)).where(type(row).seq == row.seq))
+
+
+def keep_key(
+    session: Session, tombstone_id: str, row: ObjectRow | StoreFileRow, *, parent_id: str | None
+) -> None:
+    """Let ``tombstone_id`` be a cursor at the place of ``row`` in lists of ``parent_id``."""
+    session.merge(
         TombstoneRow(
-            id=row.id,
+            id=tombstone_id,
             project_id=row.project_id,
             parent_id=parent_id,
             created_at=row.created_at,
             seq=row.seq,
         )
     )
-    session.execute(delete(type(row)).where(type(row).seq == row.seq))
 
 
 def _tombstone(

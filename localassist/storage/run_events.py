@@ -90,23 +90,35 @@ def read(session: Session, run_id: str, after_seq: int) -> list[RunEvent]:
     return [RunEvent(seq, name, data) for seq, name, data in rows]
 
 
-def streamed_text(session: Session, run_id: str, message_id: str) -> tuple[str, tuple[int, ...]]:
-    """The text of a message so far and its tokens, from the deltas in the log."""
+@dataclass(frozen=True, slots=True)
+class StreamedText:
+    """A message so far: its text, the tokens behind it, and its annotations as the message shows
+    them."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    annotations: tuple[dict[str, Any], ...]
+
+
+def streamed_text(session: Session, run_id: str, message_id: str) -> StreamedText:
+    """The text of a message so far, from the deltas in the log."""
     rows = session.execute(
         select(RunEventRow.data, RunEventRow.token_ids)
         .where(RunEventRow.run_id == run_id, RunEventRow.name == MESSAGE_DELTA)
         .order_by(RunEventRow.seq)
     )
-    text, tokens = [], array("I")
+    parts: list[dict[str, Any]] = []
+    tokens = array("I")
     for data, packed in rows:
         if data["id"] == message_id:
-            text += [part["text"]["value"] for part in data["delta"]["content"] if "text" in part]
+            parts += [part["text"] for part in data["delta"]["content"] if "text" in part]
             tokens.extend(unpack(packed))
-    return "".join(text), tuple(tokens)
+    annotations = [_unindexed(one) for part in parts for one in part.get("annotations", ())]
+    return StreamedText("".join(part["value"] for part in parts), tuple(tokens), tuple(annotations))
 
 
 def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str, Any]]:
-    """The function calls of a step so far, as a step shows them, from the deltas in the log."""
+    """The calls of a step so far, as a step shows them, from the deltas in the log."""
     rows = session.scalars(
         select(RunEventRow.data)
         .where(RunEventRow.run_id == run_id, RunEventRow.name == STEP_DELTA)
@@ -118,11 +130,26 @@ def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str
             continue
         for part in data["delta"]["step_details"]["tool_calls"]:
             if "id" in part:
-                shown = {key: value for key, value in part.items() if key != "index"}
-                calls.append({**shown, "function": dict(part["function"])})
+                # Its inner object is added to below, and the log's must stay as it is.
+                calls.append({**_unindexed(part), part["type"]: dict(part[part["type"]])})
             else:
-                calls[part["index"]]["function"]["arguments"] += part["function"]["arguments"]
+                _add_fragment(calls[part["index"]], part)
     return calls
+
+
+def _add_fragment(call: dict[str, Any], part: dict[str, Any]) -> None:
+    """Texts grow; entries of a list come one by one."""
+    whole = call[call["type"]]
+    for key, value in part[call["type"]].items():
+        if isinstance(value, list):
+            whole[key] = [*whole[key], *map(_unindexed, value)]
+        else:
+            whole[key] += value
+
+
+def _unindexed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a delta's list as it stands in the finished list."""
+    return {key: value for key, value in entry.items() if key != "index"}
 
 
 def delete_logs(session: Session, ended_before: int) -> int:

@@ -240,6 +240,8 @@ class StoreFileRow(Base):
     __table_args__ = (
         UniqueConstraint("store_id", "file_id", name="uq_vector_store_files"),
         Index("ix_vector_store_files_status", "status", "seq"),
+        Index("ix_vector_store_files_list", "store_id", "created_at", "seq"),
+        Index("ix_vector_store_files_counts", "store_id", "status", "usage_bytes"),
         Index("ix_vector_store_files_file", "file_id"),
         {"sqlite_autoincrement": True},
     )

@@ -37,7 +37,7 @@ def get(session: Session, project: str, thread_id: str) -> Thread:
 
 def update(session: Session, project: str, thread_id: str, fields: dict[str, Any]) -> Thread:
     """Change the given fields; metadata is merged, tool resources replaced key by key."""
-    row = _row(session, project, thread_id)
+    row = _row(session, project, thread_id, for_update=True)
     if "metadata" in fields:
         row.metadata_ = merge_metadata(row.metadata_, fields["metadata"])
     if "tool_resources" in fields:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from localassist.chat.formats.json_call import grammar_of, json_rule
+from localassist.chat.formats.json_values import grammar_of, json_rule
 from localassist.core import Constraint, ToolSpec
 from localassist.errors import GrammarRejected
 from localassist.memo import Memo

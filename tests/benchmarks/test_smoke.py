@@ -1,21 +1,18 @@
 """Every benchmark runs at its smallest size and reports what it was asked for."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import common
+from tests.benchmarks.reports import smoke_report
 
 FOLDER = Path(common.__file__).parent
 SCRIPTS = sorted(
     f"{path.parent.name}.{path.stem}"
-    for area in ("engine", "server", "tools")
+    for area in ("engine", "retrieval", "server", "tools")
     for path in (FOLDER / area).glob("*.py")
     if "def main()" in path.read_text("utf-8")
 )
@@ -23,20 +20,8 @@ pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def report_of(module: str) -> dict[str, Any]:
-    """The last line of what a benchmark prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", "--smoke"],
-        cwd=FOLDER.parent,
-        env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-        capture_output=True,
-        text=True,
-        timeout=230,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    table, line = done.stdout.rstrip().rsplit("\n", 1)
-    report: dict[str, Any] = json.loads(line)
-    assert report["question"] in table
-    assert report["environment"]["cores"] == common.cores()
+    """Of a benchmark that runs a model."""
+    report = smoke_report(module)
     assert "CPU" in report["environment"]["llama_build"]
     return report
 
@@ -103,6 +88,14 @@ def test_engine_throughput() -> None:
     assert finite(rows)
 
 
+def test_retrieval_answers_quote_the_right_document() -> None:
+    report = report_of("retrieval.answers")
+    first, free = report["rows"]
+    assert (first["quoting"], free["quoting"]) == ("first", "free")
+    assert first["verbatim %"] == 100 and first["right document cited %"] == 100
+    assert report["data"] == "own set" and report["documents"] == 10
+
+
 def test_server_followup_reads_only_what_is_new_also_after_a_restart() -> None:
     report = report_of("server.followup")
     first, second, restarted = (
@@ -163,6 +156,24 @@ def test_tools_compile_time() -> None:
     assert len(rows) == 5 and all(0 < row["p50 ms"] <= row["p99 ms"] for row in rows.values())
     # At least the name of a call is forced, token by token.
     assert rows["mask of a token"]["samples"] > 10 * rows["compile, first"]["samples"]
+
+
+def test_retrieval_ingest() -> None:
+    report = report_of("retrieval.ingest")
+    ours, windows, units = report["rows"]
+    assert (
+        ours["subject"] == "localassist" and ours["chunks"] == units["chunks"] > windows["chunks"]
+    )
+    assert finite(report["rows"]) and all(row["peak MB"] > 100 for row in report["rows"])
+
+
+def test_retrieval_search_latency() -> None:
+    report = report_of("retrieval.search_latency")
+    rows = report["rows"]
+    subjects = {row["subject"] for row in rows}
+    assert subjects == {"hybrid", "exact scan alone", "tantivy alone", "chroma alone"}
+    assert finite(rows) and all(0 < row["p50 ms"] <= row["p99 ms"] for row in rows)
+    assert report["goal"]["units"] == max(row["units"] for row in rows)
 
 
 def test_every_script_has_a_test() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.chat.formats import FORMATS, ToolChoice, detect
-from localassist.chat.formats.json_call import json_rule
+from localassist.chat.formats.json_values import json_rule
 from localassist.chat.formats.marked import MarkedFormat
 from localassist.chat.stream import ArgumentsDelta, CallEnded, CallStarted, TextDelta, TurnEvent
 from localassist.chat.template import ChatTemplate

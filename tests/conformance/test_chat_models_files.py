@@ -126,6 +126,33 @@ def test_models(client: openai.OpenAI) -> None:
         assert client.models.retrieve(name).id == name
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("../../etc/hosts.txt", "hosts.txt"), ("C:\\docs\\a.txt", "a.txt"), ("docs/..", "upload")],
+)
+def test_a_file_is_called_by_its_base_name(client: openai.OpenAI, sent: str, kept: str) -> None:
+    assert client.files.create(file=(sent, b"x"), purpose="assistants").filename == kept
+    upload = client.uploads.create(
+        filename=sent, purpose="assistants", bytes=1, mime_type="text/plain"
+    )
+    assert upload.filename == kept
+
+
+def test_a_file_name_must_be_storable(client: openai.OpenAI) -> None:
+    """PostgreSQL holds no NUL."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nassistants\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a\0b.txt"\r\n\r\nx\r\n--b--'
+    )
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = raw(client, "POST", "/files", content=body, headers=headers)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("file", "invalid_value")
+    answer = raw(client, "GET", "/files?purpose=%00")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "purpose")
+
+
 def test_files(client: openai.OpenAI) -> None:
     data = bytes(range(256)) * 1000
     file = client.files.create(file=("ä b.bin", io.BytesIO(data)), purpose="vision")

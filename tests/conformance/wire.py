@@ -12,12 +12,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import openai
-from openai.types import CreateEmbeddingResponse, FileDeleted, FileObject, Model, beta
+from openai.types import (
+    CreateEmbeddingResponse,
+    FileDeleted,
+    FileObject,
+    Model,
+    Upload,
+    VectorStore,
+    VectorStoreDeleted,
+    VectorStoreSearchResponse,
+    beta,
+    vector_stores,
+)
 from openai.types.beta import threads
 from openai.types.beta.assistant_stream_event import AssistantStreamEvent
 from openai.types.beta.threads import runs
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.uploads import UploadPart
 from pydantic import TypeAdapter
+
+from localassist.schemas.search_explanations import SearchExplanation
 
 TYPES: dict[str, Any] = {
     "assistant": beta.Assistant,
@@ -31,6 +45,28 @@ TYPES: dict[str, Any] = {
     "file": FileObject | FileDeleted,
     "model": Model,
     "chat.completion": ChatCompletion,
+    "vector_store": VectorStore,
+    "vector_store.deleted": VectorStoreDeleted,
+    "vector_store.file": vector_stores.VectorStoreFile,
+    "vector_store.file.deleted": vector_stores.VectorStoreFileDeleted,
+    "vector_store.file_batch": vector_stores.VectorStoreFileBatch,
+    "vector_store.search.explanation": SearchExplanation,
+    "upload": Upload,
+    "upload.part": UploadPart,
+}
+# Lists of one page, by what they list.
+PAGES: dict[str, Any] = {
+    "vector_store.search_results.page": VectorStoreSearchResponse,
+    "vector_store.file_content.page": vector_stores.FileContentResponse,
+}
+# Objects of which the SDK's type, like the published description, has another name than the hosted
+# API sends.
+PUBLISHED_NAMES = {"vector_store.file_batch": "vector_store.files_batch"}
+# Objects that only the first version of the API had.
+OLD_OBJECTS = {
+    "assistant.file": {"id", "object", "created_at", "assistant_id"},
+    "assistant.file.deleted": {"id", "object", "deleted"},
+    "thread.message.file": {"id", "object", "created_at", "message_id"},
 }
 STREAM_EVENT: TypeAdapter[Any] = TypeAdapter(AssistantStreamEvent)
 CHUNK = TypeAdapter(ChatCompletionChunk)
@@ -51,8 +87,17 @@ def check(body: dict[str, Any]) -> None:
             ends = body["data"][0]["id"], body["data"][-1]["id"]
             assert (body["first_id"], body["last_id"]) == ends
             assert isinstance(body["has_more"], bool)
+    elif body["object"] in PAGES:
+        item_type = TypeAdapter(PAGES[body["object"]])
+        for item in body["data"]:
+            item_type.validate_python(item, strict=True)
+        assert (body["has_more"], body["next_page"]) == (False, None)
+    elif body["object"] in OLD_OBJECTS:
+        assert set(body) == OLD_OBJECTS[body["object"]]
     else:
-        TypeAdapter(TYPES[body["object"]]).validate_python(body, strict=True)
+        name = body["object"]
+        published = {**body, "object": PUBLISHED_NAMES.get(name, name)}
+        TypeAdapter(TYPES[name]).validate_python(published, strict=True)
 
 
 def _with_numbers(body: dict[str, Any]) -> dict[str, Any]:

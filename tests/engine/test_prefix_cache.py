@@ -176,7 +176,7 @@ def test_segments_leave_slots_for_running_sequences() -> None:
 def test_the_tree_is_bounded() -> None:
     store = StoreTwin()
     bench = Bench(store=store)
-    bench.cache._most_tokens = 200
+    bench.cache._stored._most_tokens = 200
     for first in range(6):
         bench.keep(long_text(first))
         bench.cache.make_room(200)

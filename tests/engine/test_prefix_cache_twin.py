@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from localassist.engine import prefix_cache
+from localassist.engine import prefix_cache, stored_segments
 from localassist.engine.radix_tree import RadixTree, common_prefix
 from localassist.engine.sequence import Sequence
 from tests.engine.cache_bench import Bench
@@ -28,7 +28,7 @@ class CacheTwin(RuleBasedStateMachine):
         self.store = StoreTwin()
         self.texts: list[list[int]] = []
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(prefix_cache, "_WORTH_SAVING", 3)
+        self.patch.setattr(stored_segments, "_WORTH_SAVING", 3)
         self.patch.setattr(prefix_cache, "_WORTH_LOADING", 0.3)
         self.patch.setattr(prefix_cache, "_MOST_SEGMENTS", 2)
         self.open()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from localassist.child import Outcome
 from localassist.engine import EngineSettings, probe, tuning
-from localassist.engine.child import Outcome
 from localassist.engine.config import LoraAdapter
 from localassist.engine.machine import usable_cores
 from localassist.engine.passes import Pass

@@ -77,6 +77,13 @@ def test_exact_names_win_over_patterns(tmp_path: Path, write_gguf: WriteGguf) ->
     }
 
 
+def test_settings_win_over_manifests(tmp_path: Path) -> None:
+    settings = ModelsSettings(tool_mode={CHAT: "none", "absent": "none"}, quoting={CHAT: "free"})
+    found = Catalog(tmp_path, settings).get(CHAT)
+    assert (found.tool_mode, found.quoting) == ("none", "free")
+    assert Catalog(tmp_path).get(CHAT).quoting == "auto"
+
+
 def test_patterns_are_case_sensitive_and_can_be_switched_off(tmp_path: Path) -> None:
     assert Catalog(tmp_path).find("GPT-4") is None
     refusing = Catalog(tmp_path, ModelsSettings(hosted_chat_names=()))

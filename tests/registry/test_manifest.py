@@ -58,6 +58,7 @@ def test_both_sources_are_told_apart(tmp_path: Path) -> None:
         ('path = "/m.gguf"', 'package = "p", module = "p", file = "../m"', "source.package.file"),
         ('path = "/m.gguf"', 'package = "p", module = "a.b", file = "m"', "source.package.module"),
         ("size_bytes = 1", "size_bytes = 1\nsampling = { heat = 1 }", "sampling.heat"),
+        ("size_bytes = 1", 'size_bytes = 1\nquoting = "last"', "quoting"),
         ("size_bytes = 1", "size_bytes = 1\nsampling = { top_p = 0 }", "sampling.top_p"),
     ],
 )

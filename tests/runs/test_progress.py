@@ -12,7 +12,7 @@ import pytest_asyncio
 from localassist.engine import ScriptedEngine
 from localassist.errors import StorageUnavailable
 from localassist.runs.progress import Progress
-from localassist.runs.recorder import Recorder
+from localassist.runs.recorder import Piece, Recorder
 from localassist.runtime import Runtime
 from localassist.storage import run_events
 from localassist.storage import runs as stored_runs
@@ -65,7 +65,7 @@ async def test_a_step_of_all_runs_is_one_transaction(
     monkeypatch.setattr(database, "write", counted)
     for number, (_, recorder, message_id) in enumerate(subjects):
         for word in range(number + 1):
-            recorder.text(message_id, f"{number}.{word}", (word,), is_first=word == 0)
+            recorder.text(message_id, Piece(f"{number}.{word}", (word,)), is_first=word == 0)
         progress.mark(recorder)
     await asyncio.wait_for(progress.store(), 5)
     assert (writes, lost) == (1, [])
@@ -74,14 +74,14 @@ async def test_a_step_of_all_runs_is_one_transaction(
         found = await database.read(
             lambda s, r=recorder, m=message_id: run_events.streamed_text(s, r.run_id, m)
         )
-        assert found[1] == tuple(range(number + 1))
+        assert found.token_ids == tuple(range(number + 1))
 
 
 async def test_numbers_go_on_where_single_changes_left_off(runtime: Runtime) -> None:
     _, recorder, message_id = await begun(runtime)
     progress = Progress(runtime.runs._writer, runtime.runs._executor._owner, lambda _: None)
     for word in range(4):
-        recorder.text(message_id, str(word), (), is_first=word == 0)
+        recorder.text(message_id, Piece(str(word)), is_first=word == 0)
         if word % 2:
             await recorder.flush()
         else:
@@ -97,7 +97,7 @@ async def test_a_lost_lease_is_told_and_holds_up_no_other(runtime: Runtime) -> N
     lost: list[Recorder] = []
     progress = Progress(runtime.runs._writer, owner, lost.append)
     for recorder, message_id in ((kept, kept_message), (gone, gone_message)):
-        recorder.text(message_id, "word", (), is_first=True)
+        recorder.text(message_id, Piece("word"), is_first=True)
         progress.mark(recorder)
     await progress.store()
     assert lost == [gone]
@@ -116,12 +116,12 @@ async def test_what_cannot_be_stored_comes_first_next_time(
         raise StorageUnavailable("The disk is full.")
 
     monkeypatch.setattr(runtime.runs._writer, "commit_progress", fail)
-    recorder.text(message_id, "first ", (), is_first=True)
+    recorder.text(message_id, Piece("first "), is_first=True)
     progress.mark(recorder)
     with pytest.raises(StorageUnavailable):
         await progress.store()
     monkeypatch.setattr(runtime.runs._writer, "commit_progress", original)
-    recorder.text(message_id, "second", (), is_first=False)
+    recorder.text(message_id, Piece("second"), is_first=False)
     progress.mark(recorder)
     await progress.store()
     assert await texts(runtime, recorder) == ["first ", "second"]
@@ -130,7 +130,7 @@ async def test_what_cannot_be_stored_comes_first_next_time(
 async def test_stopping_waits_for_what_is_on_its_way(runtime: Runtime) -> None:
     _, recorder, message_id = await begun(runtime)
     progress = Progress(runtime.runs._writer, runtime.runs._executor._owner, lambda _: None)
-    recorder.text(message_id, "word", (), is_first=True)
+    recorder.text(message_id, Piece("word"), is_first=True)
     progress.mark(recorder)
     storing = asyncio.create_task(progress.store())
     await until(lambda: not recorder._pending)
@@ -146,7 +146,7 @@ async def test_every_reader_sees_the_common_progress(runtime: Runtime) -> None:
     first = await asyncio.wait_for(anext(log), 5)
     executor = runtime.runs._executor
     recorder.on_pending = executor._progress.mark
-    recorder.text(message_id, "word", (), is_first=True)
+    recorder.text(message_id, Piece("word"), is_first=True)
     second = await asyncio.wait_for(anext(log), 5)
     await log.aclose()
     assert [e.seq for e in first + second] == list(range(len(first) + 1))

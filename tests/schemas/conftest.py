@@ -25,7 +25,18 @@ from localassist.schemas.messages import (
 from localassist.schemas.models import Model
 from localassist.schemas.runs import Run, RunUsage
 from localassist.schemas.threads import Thread
-from localassist.schemas.tools import ToolResources
+from localassist.schemas.tools import AttachedResources
+from localassist.schemas.uploads import Upload, UploadPart
+from localassist.schemas.vector_stores import (
+    ExpiresAfter,
+    FileBatch,
+    FileCounts,
+    SearchResult,
+    StoreFile,
+    StoreFileError,
+    TextChunk,
+    VectorStore,
+)
 
 TOOLS = [
     {"type": "code_interpreter"},
@@ -46,7 +57,7 @@ TOOLS = [
         },
     },
 ]
-RESOURCES = ToolResources.model_validate(
+RESOURCES = AttachedResources.model_validate(
     {"code_interpreter": {"file_ids": ["file-1"]}, "file_search": {"vector_store_ids": ["vs_1"]}}
 )
 JSON_FORMAT = {
@@ -54,6 +65,7 @@ JSON_FORMAT = {
     "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
 }
 MARK = "【0:0†source】"
+FILE = File(id="file-1", bytes=3, created_at=1, filename="a.txt", purpose="assistants")
 USAGE = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=4)
 
 
@@ -235,7 +247,54 @@ def samples(
         step,
         message_step,
         completion,
-        File(id="file-1", bytes=3, created_at=1, filename="a.txt", purpose="assistants"),
+        FILE,
+        VectorStore(
+            id="vs_1",
+            created_at=1,
+            name="n",
+            description="d",
+            usage_bytes=1,
+            file_counts=FileCounts(completed=1, total=1),
+            status="completed",
+            expires_after=ExpiresAfter(anchor="last_active_at", days=1),
+            expires_at=86_401,
+            last_active_at=1,
+        ),
+        StoreFile(
+            id="file-1",
+            created_at=1,
+            vector_store_id="vs_1",
+            usage_bytes=0,
+            status="failed",
+            last_error=StoreFileError(code="invalid_file", message="No text."),
+            attributes={"a": 1.5, "b": True, "c": "d"},
+        ),
+        FileBatch(
+            id="vsfb_1",
+            created_at=1,
+            vector_store_id="vs_1",
+            status="cancelled",
+            file_counts=FileCounts(cancelled=1, total=1),
+        ),
+        SearchResult(
+            file_id="file-1",
+            filename="a.pdf",
+            score=0.5,
+            attributes={"a": 1.5},
+            content=[TextChunk(text="passage")],
+            place="page 1",
+        ),
+        Upload(
+            id="upload_1",
+            bytes=3,
+            created_at=1,
+            expires_at=3601,
+            filename="a.txt",
+            purpose="assistants",
+            status="completed",
+            file=FILE,
+        ),
+        UploadPart(id="part_1", created_at=1, upload_id="upload_1"),
         Model(id="m", created=1),
         embeddings.EmbeddingList(
             model="m",

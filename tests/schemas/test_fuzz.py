@@ -18,6 +18,15 @@ from localassist.schemas.errors import parse_body
 from localassist.schemas.messages import MessageCreate, MessageUpdate
 from localassist.schemas.runs import RunCreate, RunUpdate, SubmitToolOutputs, ThreadAndRunCreate
 from localassist.schemas.threads import ThreadCreate, ThreadUpdate
+from localassist.schemas.uploads import UploadComplete, UploadCreate
+from localassist.schemas.vector_stores import (
+    FileBatchCreate,
+    StoreFileCreate,
+    StoreFileUpdate,
+    VectorStoreCreate,
+    VectorStoreSearch,
+    VectorStoreUpdate,
+)
 
 BODIES: list[type[Body]] = [
     AssistantCreate,
@@ -32,12 +41,34 @@ BODIES: list[type[Body]] = [
     SubmitToolOutputs,
     ChatCompletionCreate,
     EmbeddingCreate,
+    VectorStoreCreate,
+    VectorStoreUpdate,
+    StoreFileCreate,
+    StoreFileUpdate,
+    FileBatchCreate,
+    VectorStoreSearch,
+    UploadCreate,
+    UploadComplete,
 ]
 FIELDS = sorted(
     {field.alias or name for body in BODIES for name, field in body.model_fields.items()}
 )
-INNER = ["type", "function", "name", "text", "file_search", "vector_stores", "role", "content"]
-WORDS = ["function", "file_search", "retrieval", "text", "auto", "user", "json_schema", "tool"]
+INNER = [
+    *("type", "function", "name", "text", "file_search", "vector_stores", "role", "content"),
+    *("key", "value", "filters"),
+]
+WORDS = [
+    "function",
+    "file_search",
+    "retrieval",
+    "text",
+    "auto",
+    "user",
+    "json_schema",
+    "tool",
+    "eq",
+    "or",
+]
 
 scalars = (
     st.none()
@@ -179,4 +210,35 @@ GOOD: dict[type[Body], Any] = {
         "stream_options": {"include_usage": True},
     },
     EmbeddingCreate: {"model": "m", "input": [[1, 2], [3]]},
+    VectorStoreCreate: {
+        **_STORE,
+        "name": "n",
+        "expires_after": {"anchor": "last_active_at", "days": 1},
+    },
+    StoreFileCreate: {
+        "file_id": "file-1",
+        "attributes": {"a": 1, "b": True, "c": "d"},
+        "chunking_strategy": _STORE["chunking_strategy"],
+    },
+    StoreFileUpdate: {"attributes": {"a": 1.5}},
+    FileBatchCreate: {"files": [{"file_id": "file-1", "attributes": {"a": 1}}]},
+    VectorStoreSearch: {
+        "query": ["a", "b"],
+        "filters": {
+            "type": "and",
+            "filters": [
+                {"type": "eq", "key": "a", "value": 1},
+                {"type": "or", "filters": [{"type": "in", "key": "b", "value": ["c", 2]}]},
+            ],
+        },
+        "ranking_options": {"ranker": "auto", "score_threshold": 0.5},
+    },
+    UploadCreate: {
+        "filename": "a.txt",
+        "purpose": "assistants",
+        "bytes": 1,
+        "mime_type": "text/plain",
+        "expires_after": {"anchor": "created_at", "seconds": 3600},
+    },
+    UploadComplete: {"part_ids": ["part_1"], "md5": "0"},
 }

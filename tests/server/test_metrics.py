@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from localassist.engine.loading import LoadProgress
 from localassist.engine.request import Engine
 from localassist.engine.scripted_backend import ScriptedBackend
 from localassist.engine.worker import EngineCounters
+from localassist.schemas.vector_stores import VectorStoreCreate
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
 from localassist.server.metrics import PREFIX, help_of, is_gauge
@@ -113,6 +115,27 @@ async def test_responses_are_counted_by_route_not_by_path(tmp_path: Path) -> Non
     }
 
 
+async def test_ingest_and_searches_are_counted(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    async with scripted(Stage())(settings) as runtime:
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"The treaty was signed in Vienna."
+
+        file = await runtime.files.create(
+            runtime.default_project, filename="a.txt", purpose="assistants", chunks=chunks()
+        )
+        body = VectorStoreCreate(file_ids=[file.id])
+        store = await runtime.vector_stores.create(runtime.default_project, body)
+        assert await runtime.ingest.wait_for([store.id], 60)
+        await runtime.library.search(runtime.default_project, [store.id], ["Where?"])
+        found = await scrape(create_app(runtime, settings.server))
+        assert found["localassist_ingested_files_total", ("completed",)] == 1
+        assert found["localassist_ingested_units_total", ()] == 1
+        assert found["localassist_search_seconds_count", ()] == 1
+        assert found["localassist_search_seconds_bucket", ("+Inf",)] == 1
+
+
 async def test_metrics_ask_for_a_key_where_the_api_does(tmp_path: Path) -> None:
     async with opened(tmp_path, KEYS) as (app, pool), pool.lease("a"):
         assert (await request(app, "GET", "/metrics")).status == 401
@@ -120,14 +143,16 @@ async def test_metrics_ask_for_a_key_where_the_api_does(tmp_path: Path) -> None:
         assert json.loads((await request(app, "GET", "/health")).body) == {"status": "ok"}
         models = [{"id": "a", "state": "busy", "progress": 1.0}]
         health = await request(app, "GET", "/health", headers=KEY)
-        assert json.loads(health.body) == {"status": "ok", "models": models}
+        idle: dict[str, object] = {"embedders_loading": [], "ingest": []}
+        assert json.loads(health.body) == {"status": "ok", "models": models, **idle}
 
 
 async def test_every_metric_is_explained(tmp_path: Path) -> None:
     text = (DOCS / "metrics.md").read_text(encoding="utf-8")
     async with opened(tmp_path) as (app, pool), pool.lease("a"):
         await request(app, "GET", "/health")
-        found = {name for name, _ in await scrape(app) if name.startswith(PREFIX)}
+        samples = [name for name, _ in await scrape(app) if name.startswith(PREFIX)]
+        found = {re.sub("_(bucket|sum|count)$", "", name) for name in samples}
     listed = {
         line.split("`")[1].partition("{")[0]
         for line in text.splitlines()

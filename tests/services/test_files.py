@@ -4,10 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from localassist import clock
 from localassist.engine import ScriptedEngine
-from localassist.errors import StorageCorrupt
+from localassist.errors import ResourceNotFound, StorageCorrupt
 from localassist.schemas.assistants import AssistantCreate
+from localassist.schemas.base import ListQuery
 from localassist.schemas.threads import ThreadCreate
+from localassist.schemas.vector_stores import (
+    FileBatchCreate,
+    StoreFileCreate,
+    VectorStoreCreate,
+)
 from tests.runs.conftest import OpenRuntime, P, open_scripted
 
 __all__ = ["open_scripted"]
@@ -51,3 +58,45 @@ async def test_a_deleted_file_vanishes_from_every_list(open_scripted: OpenRuntim
         assert assistant.file_ids == []
         thread = await runtime.threads.retrieve(P, thread.id)
         assert thread.tool_resources.dump() == {"code_interpreter": {"file_ids": []}}
+
+
+@pytest.mark.parametrize("how", ["delete", "cancel"])
+async def test_ingest_hears_of_what_has_gone(open_scripted: OpenRuntime, how: str) -> None:
+    """At once, not at its next poll: work on the file is in vain, and its traces are to go."""
+    async with open_scripted(ScriptedEngine()) as runtime:
+        file = await runtime.files.create(P, filename="a.txt", purpose="batch", chunks=chunks())
+        store = await runtime.vector_stores.create(P, VectorStoreCreate())
+        body = FileBatchCreate(file_ids=[file.id])
+        batch = await runtime.vector_stores.create_batch(P, store.id, body)
+        await runtime.ingest.close()
+        for heard in (runtime.ingest._check, runtime.ingest._untidy):
+            heard.clear()
+        if how == "delete":
+            await runtime.files.delete(P, file.id)
+        else:
+            await runtime.vector_stores.cancel_batch(P, store.id, batch.id)
+        assert runtime.ingest._check.is_set() and runtime.ingest._untidy.is_set()
+
+
+async def test_an_expired_file_leaves_its_stores(
+    open_scripted: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_scripted(ScriptedEngine()) as runtime:
+        kept, short = [
+            await runtime.files.create(
+                P, filename="a.txt", purpose="assistants", chunks=chunks(), expires_after_seconds=s
+            )
+            for s in (None, 3600)
+        ]
+        body = VectorStoreCreate(file_ids=[kept.id, short.id])
+        store = await runtime.vector_stores.create(P, body)
+        monkeypatch.setattr(clock, "now", lambda: short.expires_at)
+        with pytest.raises(ResourceNotFound, match=f"No such File object: {short.id}"):
+            await runtime.vector_stores.attach(P, store.id, StoreFileCreate(file_id=short.id))
+        await runtime.files.sweep()
+        page = await runtime.vector_stores.list_files(P, store.id, ListQuery())
+        assert [file.id for file in page.data] == [kept.id]
+        # The id of a file that has gone is still a cursor.
+        after = ListQuery(after=short.id, order="desc")
+        page = await runtime.vector_stores.list_files(P, store.id, after)
+        assert [file.id for file in page.data] == [kept.id]

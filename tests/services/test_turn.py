@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -216,6 +217,24 @@ def test_a_model_samples_by_its_own_defaults_unless_told() -> None:
 
 UNIQUE = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
 NUMBERS = {"type": "json_schema", "json_schema": {"name": "numbers", "schema": UNIQUE}}
+
+
+@pytest.mark.parametrize(
+    ("quoting", "tool_mode", "expected"),
+    [
+        ("auto", "native", "grounded"),
+        ("auto", "guided", "first"),
+        ("auto", "none", "first"),
+        ("free", "guided", "free"),
+        ("first", "native", "first"),
+    ],
+)
+def test_unset_only_models_that_write_calls_write_from_documents(
+    quoting: str, tool_mode: str, expected: str
+) -> None:
+    chat = model(ScriptedEngine([]), tool_mode)
+    chosen = chat.manifest.model_copy(update={"quoting": quoting})
+    assert replace(chat, manifest=chosen).quoting == expected
 
 
 async def test_a_value_that_does_not_fit_is_written_again_before_anything_is_seen() -> None:

@@ -11,9 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from localassist.errors import ConfigError, StorageCorrupt, StorageUnavailable
+from localassist.errors import ConfigError, InvalidRequest, StorageCorrupt, StorageUnavailable
 from localassist.storage.config import StorageSettings
-from localassist.storage.database import Database, Session
+from localassist.storage.database import Database, Session, after_commit
 from localassist.storage.tables import Base, ProjectRow
 
 SETTINGS = StorageSettings()
@@ -169,3 +169,28 @@ asyncio.run(main())
     database = Database.open(tmp_path, SETTINGS)
     assert {f"p{n}" for n in range(5)} <= await database.read(names)
     await database.close()
+
+
+async def test_a_commit_is_told_on_the_event_loop(database: Database) -> None:
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def note() -> None:
+        assert asyncio.get_running_loop() is loop
+        told.append("committed")
+
+    def change(session: Session) -> None:
+        after_commit(session, note)
+        after_commit(session, note)
+
+    await database.write(change)
+    assert told == ["committed"]
+
+    def fail(session: Session) -> None:
+        after_commit(session, note)
+        raise InvalidRequest("no")
+
+    with pytest.raises(InvalidRequest):
+        await database.write(fail)
+    await database.read(change)
+    assert told == ["committed"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.tools.hard_schemas import HardSchema, hard_schemas
-from localassist.chat.formats.json_call import grammar_of, json_rule
+from localassist.chat.formats.json_values import grammar_of, json_rule
 from localassist.core import Constraint
 from localassist.engine import EngineSettings, validate_grammar
 from localassist.engine.grammar import GrammarCompiler

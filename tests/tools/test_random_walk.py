@@ -10,7 +10,7 @@ import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localassist.chat.formats.json_call import grammar_of, json_rule
+from localassist.chat.formats.json_values import grammar_of, json_rule
 from localassist.engine.grammar import validate_grammar
 from localassist.tools.grammar import check_schema, tier_of
 from localassist.tools.schema import SchemaProblem

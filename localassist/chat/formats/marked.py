@@ -25,7 +25,7 @@ from localassist.chat.formats.base import (
     wire_call,
     wire_tool,
 )
-from localassist.chat.formats.json_call import grammar_of
+from localassist.chat.formats.json_values import grammar_of
 from localassist.chat.formats.turn_grammar import TurnGrammar, is_bare_object
 from localassist.chat.markup import ID, INDEX, SLOT_PATTERNS, CallMarkup
 from localassist.chat.stream import TurnParser

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localassist.chat.formats.base import ControlToken, ToolChoice, plain_id, wire_call
-from localassist.chat.formats.json_call import grammar_of
+from localassist.chat.formats.json_values import grammar_of
 from localassist.chat.stream import TurnParser
 from localassist.core import Constraint, ToolCall, ToolSpec
 

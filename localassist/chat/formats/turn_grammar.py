@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localassist.chat.formats.base import ToolChoice
-from localassist.chat.formats.json_call import json_rule, quote
+from localassist.chat.formats.json_values import json_rule, quote
 from localassist.chat.markup import ID, INDEX, SLOT_PATTERNS, CallMarkup
 from localassist.core import ToolSpec
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import llama_cpp.llama_cpp as llama
 
-from localassist.engine.child import read_request
+from localassist.child import read_request
 from localassist.errors import ModelLoadFailed
 
 _FILE_TYPES = {

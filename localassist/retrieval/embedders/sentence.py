@@ -3,60 +3,77 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localassist.errors import ModelLoadFailed
+from localassist.retrieval.embedders.batches import BatchQueue
+from localassist.retrieval.embedders.tokens import Tokens, well_formed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from localassist.retrieval.embedders.base import Offsets, Vectors
+
+_BATCH_TEXTS = 16
+_BATCH_CHARACTERS = 16 * 600
+_UNLIMITED_TOKENS = 512
 
 
 class SentenceEmbedder:
-    """One model on one thread of its own. Made with ``load``."""
+    """Any model that sentence-transformers can load, computed by PyTorch. Made with ``load``."""
 
-    def __init__(self, model: Any, thread: ThreadPoolExecutor) -> None:
-        self._model = model
-        self._thread = thread
+    def __init__(self, model: Any, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._dimensions = int(model.get_embedding_dimension())
+        self._queue = BatchQueue(
+            partial(encode, model),
+            self._dimensions,
+            batch_items=_BATCH_TEXTS,
+            batch_length=_BATCH_CHARACTERS,
+        )
 
     @classmethod
     async def load(cls, folder: Path) -> SentenceEmbedder:
         """Load the model in ``folder``; takes seconds. Raises ModelLoadFailed."""
-        thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
-        try:
-            model = await asyncio.get_running_loop().run_in_executor(thread, _load, folder)
-        except BaseException:
-            thread.shutdown(wait=False)
-            raise
-        return cls(model, thread)
+        model = await asyncio.to_thread(load_model, folder)
+        return cls(model, await asyncio.to_thread(tokens_of, model))
 
     @property
     def dimensions(self) -> int:
-        return int(self._model.get_embedding_dimension())
+        return self._dimensions
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._encode, list(texts)
-        )
+    @property
+    def max_tokens(self) -> int:
+        return self._tokens.max_tokens
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        return await self._queue.run([well_formed(text) for text in texts])
 
     async def count_tokens(self, texts: Sequence[str]) -> int:
-        # On the model's thread: its tokenizer must not be used by two at once.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._count, list(texts))
+        return sum(map(len, await self._tokens.encode_many(texts)))
 
-    def _count(self, texts: list[str]) -> int:
-        encoded = self._model.tokenizer(texts, truncation=True)
-        return sum(len(ids) for ids in encoded["input_ids"])
+    def token_starts(self, text: str) -> Offsets:
+        return self._tokens.starts(text)
 
     def close(self) -> None:
-        self._thread.shutdown()
-
-    def _encode(self, texts: list[str]) -> list[list[float]]:
-        vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-        return [[float(value) for value in vector] for vector in vectors]
+        self._queue.close()
 
 
-def _load(folder: Path) -> Any:
+def encode(model: Any, texts: Sequence[str]) -> Vectors:
+    """A SentenceTransformer's vectors of length 1, in one batch: float32 [n, dimensions]."""
+    vectors: np.ndarray[Any, Any] = model.encode(
+        list(texts), batch_size=len(texts), normalize_embeddings=True, show_progress_bar=False
+    )
+    return vectors.astype("float32", copy=False)
+
+
+def load_model(folder: Path) -> Any:
+    """The SentenceTransformer in a folder, on the processor. Raises ModelLoadFailed."""
     # The libraries look a model up on the network even when it is given as a folder.
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     from sentence_transformers import SentenceTransformer
@@ -69,3 +86,20 @@ def _load(folder: Path) -> Any:
         raise ModelLoadFailed(
             f"The embedding model in {folder.name} cannot be loaded: {error}"
         ) from error
+
+
+def tokens_of(model: Any) -> Tokens:
+    """The model's tokenizer. Raises ModelLoadFailed for one that does not tell where tokens
+    stand in a text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = model.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not isinstance(backend, Tokenizer):
+        raise ModelLoadFailed(
+            f"The embedding model has a {type(tokenizer).__name__}, which does not tell where its "
+            "tokens stand; use a model with a tokenizer.json."
+        )
+    limit = model.max_seq_length
+    window = _UNLIMITED_TOKENS if limit is None or math.isinf(limit) else int(limit)
+    return Tokens(backend.to_str(), window)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from localassist.server.routes import (
+    assistant_files,
     assistants,
     chat,
     embeddings,
     files,
     health,
+    message_files,
     messages,
     metrics,
     models,
@@ -17,9 +19,26 @@ from localassist.server.routes import (
     runs,
     threads,
     tools,
+    uploads,
+    vector_stores,
 )
 
-_V1 = (assistants, runs, run_steps, messages, threads, models, chat, embeddings, files, tools)
+_V1 = (
+    assistants,
+    assistant_files,
+    runs,
+    run_steps,
+    messages,
+    message_files,
+    threads,
+    models,
+    chat,
+    embeddings,
+    files,
+    uploads,
+    vector_stores,
+    tools,
+)
 
 ROUTES: list[BaseRoute] = [
     *health.ROUTES,

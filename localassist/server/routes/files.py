@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from localassist.schemas.base import ListQuery
+from localassist.schemas.base import ListQuery, check_text
 from localassist.server.deps import path_id, project_of, reply, runtime_of
 from localassist.server.uploads import read_upload
 
@@ -31,7 +31,10 @@ async def list_(request: Request) -> Response:
     params = request.query_params
     query = ListQuery.parse(params, max_limit=_MAX_LIMIT, default_limit=_MAX_LIMIT)
     files = runtime_of(request).files
-    page = await files.list(project_of(request), query, purpose=params.get("purpose"))
+    purpose = params.get("purpose")
+    if purpose is not None:
+        check_text(purpose, "purpose")
+    page = await files.list(project_of(request), query, purpose=purpose)
     return reply(request, page)
 
 

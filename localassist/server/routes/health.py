@@ -1,4 +1,5 @@
-"""``/health``, outside the API: is this process serving, and which models are loaded?"""
+"""``/health``, outside the API: is this process serving, which models are loaded, and how far are
+the files that it reads?"""
 
 from __future__ import annotations
 
@@ -20,11 +21,16 @@ async def health(request: Request) -> Response:
         check_api_key(request.headers.get("authorization"), settings_of(request).api_keys)
     except AuthenticationFailed:
         return JSONResponse(answer)
-    pool = runtime_of(request).pool
-    loaded = pool.loaded() if pool is not None else []
+    runtime = runtime_of(request)
+    loaded = runtime.pool.loaded() if runtime.pool is not None else []
     answer["models"] = [
         {"id": model.model_id, "state": model.state, "progress": round(model.progress, 3)}
         for model in loaded
+    ]
+    answer["embedders_loading"] = runtime.store_embedders.opening()
+    answer["ingest"] = [
+        {"file_id": file.file_id, "units": file.units, "total_units": file.total_units}
+        for file in runtime.ingest.progress()
     ]
     return JSONResponse(answer)
 

@@ -23,7 +23,7 @@ from localassist.server.run_streams import run_stream, start_position
 
 async def create(request: Request) -> Response:
     thread_id = path_id(request, "thread_id", "thread")
-    check_include(request)
+    check_include(request)  # before the run is stored
     body = await read_body(request, RunCreate)
     run = await runtime_of(request).runs.create(project_of(request), thread_id, body)
     return run_stream(request, run) if body.stream else reply(request, run)
@@ -62,6 +62,7 @@ async def cancel(request: Request) -> Response:
 
 async def submit_tool_outputs(request: Request) -> Response:
     ids = _ids(request)
+    check_include(request)
     body = await read_body(request, SubmitToolOutputs)
     runs = runtime_of(request).runs
     submitted = await runs.submit_tool_outputs(project_of(request), *ids, body)

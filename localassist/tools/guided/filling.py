@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from localassist.chat.formats.json_call import grammar_of, json_rule
+from localassist.chat.formats.json_values import grammar_of, json_rule
 from localassist.chat.prompt import PromptBuilder
 from localassist.core import ToolSpec
 from localassist.errors import GenerationFailed, GrammarRejected

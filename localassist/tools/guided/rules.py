@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from localassist.chat.formats.json_call import json_rule
+from localassist.chat.formats.json_values import json_rule
 from localassist.tools.evidence.phrases import split
 from localassist.tools.guided.schemas import (
     ANNOTATIONS,

@@ -146,6 +146,18 @@ def upgrade() -> None:
     op.create_index(
         "ix_vector_store_files_status", "vector_store_files", ["status", "seq"], unique=False
     )
+    op.create_index(
+        "ix_vector_store_files_list",
+        "vector_store_files",
+        ["store_id", "created_at", "seq"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_vector_store_files_counts",
+        "vector_store_files",
+        ["store_id", "status", "usage_bytes"],
+        unique=False,
+    )
     op.create_table(
         "file_batch_entries",
         sa.Column("batch_id", sa.String(length=64), nullable=False),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -54,7 +55,10 @@ def run_child(module: str, request: Mapping[str, Any], *, timeout_seconds: float
 
 
 def read_request() -> Line:
-    """In the child: what it is asked."""
+    """In the child: what it is asked. From here on Ctrl-C, which reaches all processes of a
+    terminal, ends it as a signal does: libraries turn KeyboardInterrupt into errors that look like
+    findings."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     request: Line = json.load(sys.stdin)
     return request
 

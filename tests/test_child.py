@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localassist.engine.child import Outcome, run_child
+from localassist.child import Outcome, run_child
 
 
 @pytest.fixture
@@ -23,13 +23,14 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("raise SystemExit(3)", 3),
         ("import os; os.kill(os.getpid(), 9)", -9),
         ("import time; time.sleep(60)", None),
+        ("import os\ntry: os.kill(os.getpid(), 2)\nexcept BaseException: raise SystemExit(1)", -2),
     ],
 )
 def test_what_was_said_before_the_end_is_heard(
     module: Path, body: str, exit_code: int | None
 ) -> None:
     module.write_text(
-        "from localassist.engine.child import read_request, say\n"
+        "from localassist.child import read_request, say\n"
         "say({'got': read_request()['question']})\n"
         f"{body}\n"
     )

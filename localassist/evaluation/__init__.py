@@ -1,0 +1,1 @@
+"""How well retrieval works: questions with known answers, metrics, and strategies compared."""

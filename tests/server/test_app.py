@@ -302,4 +302,9 @@ def test_large_bodies_declared_or_not(client: openai.OpenAI) -> None:
 
 def test_health_is_outside_of_the_api(client: openai.OpenAI) -> None:
     url = str(client.base_url).replace("/v1/", "/health")
-    assert client._client.get(url).json() == {"status": "ok", "models": []}
+    assert client._client.get(url).json() == {
+        "status": "ok",
+        "models": [],
+        "embedders_loading": [],
+        "ingest": [],
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -164,10 +165,13 @@ def _from_indexes(
     source: Source, file_ids: Sequence[str], vector: NDArray[np.float32], weights: Weights
 ) -> Candidates:
     """The indexes name the candidates; their segments know the cosines."""
-    fields = _matches(source, file_ids, weights)
+    # Both indexes leave the interpreter to others while they look.
+    with ThreadPoolExecutor(1) as beside:
+        nearest = beside.submit(_nearest, source, file_ids, vector)
+        fields = _matches(source, file_ids, weights)
+        near = source.ids(nearest.result())
     ids = [_ids(matches.files, matches.units) for matches in fields]
     # Matches come best first.
-    near = source.ids(_nearest(source, file_ids, vector))
     named = np.unique(np.concatenate([near, *(own[:CANDIDATES] for own in ids)]))
     parts = np.zeros((len(named), 6))
     for column, (own, matches) in enumerate(zip(ids, fields, strict=True), start=3):

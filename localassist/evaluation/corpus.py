@@ -59,11 +59,6 @@ class Problem:
     not_found: tuple[NotFound, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = field(default=())
 
-    @property
-    def is_generated(self) -> bool:
-        """Whether any question was made up by a model."""
-        return any(asked.question.generated_by for asked in self.asked)
-
 
 def pose(
     name: str,

@@ -13,8 +13,6 @@ from localassist.evaluation.compare import Comparison, Row
 from localassist.evaluation.measure import Values
 from localassist.evaluation.statistics import DRAWS, Estimate, estimate, paired_difference
 
-COVERAGE = ("recall", "precision", "iou")
-
 
 def report(comparison: Comparison, seed: int = 0) -> dict[str, Any]:
     """For JSON. ``figures`` are means over the questions that have the metric, 0 to 1 (tokens are

@@ -87,10 +87,6 @@ def analyse(text: str, language: str = STANDARD_LANGUAGE) -> list[str]:
     return kept if stemmer is None else stemmer.stemWords(kept)
 
 
-def is_stop_word(word: str, language: str = STANDARD_LANGUAGE) -> bool:
-    return word.lower() in _stop_words(language or STANDARD_LANGUAGE)
-
-
 def _parts(word: str) -> list[str]:
     """A word with its unspaced runs as bigrams; a run of one character stays one."""
     parts, end = [], 0

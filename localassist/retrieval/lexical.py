@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,11 +89,6 @@ class LexicalIndex:
             return cls(folder, index)
         except (ValueError, OSError) as error:
             raise _unavailable(folder, error) from error
-
-    @staticmethod
-    def destroy(folder: Path) -> None:
-        """Remove what is there, damaged or not."""
-        shutil.rmtree(folder, ignore_errors=True)
 
     # --- writing ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,32 +104,35 @@ def check_index(home: Path, store_id: str, numbers: dict[str, int]) -> None:
         index.close()
 
 
-def test_a_killed_ingest_is_ended_by_the_next_process(tmp_path: Path) -> None:
-    server = scripted_server(tmp_path)
+def survive(
+    start: Callable[[Path], Server],
+    home: Path,
+    *,
+    files: int,
+    deaths: int,
+    pauses: tuple[float, float],
+    seconds: float,
+) -> None:
+    """Kill the server again and again while it ingests; then everything is there once."""
+    server = start(home)
     try:
-        store_id, numbers = start_ingest(server, 30)
-        luck = random.Random(5)
-        for _ in range(3):
-            time.sleep(luck.uniform(0, 0.6))
+        store_id, numbers = start_ingest(server, files)
+        luck = random.Random(files)
+        for _ in range(deaths):
+            time.sleep(luck.uniform(*pauses))
             server.kill()
-            server = scripted_server(tmp_path)
-        check_everything(server, tmp_path, store_id, numbers, 60)
+            server = start(home)
+        check_everything(server, home, store_id, numbers, seconds)
     finally:
         server.kill()
+
+
+def test_a_killed_ingest_is_ended_by_the_next_process(tmp_path: Path) -> None:
+    survive(scripted_server, tmp_path, files=30, deaths=3, pauses=(0, 0.6), seconds=60)
 
 
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(1200)
 def test_200_files_survive_ten_deaths(tmp_path: Path) -> None:
-    server = serve(tmp_path)
-    try:
-        store_id, numbers = start_ingest(server, 200)
-        luck = random.Random(200)
-        for _ in range(10):
-            time.sleep(luck.uniform(0.2, 6))
-            server.kill()
-            server = serve(tmp_path)
-        check_everything(server, tmp_path, store_id, numbers, 900)
-    finally:
-        server.kill()
+    survive(serve, tmp_path, files=200, deaths=10, pauses=(0.2, 6), seconds=900)

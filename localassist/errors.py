@@ -10,6 +10,8 @@ LocalAssistError      message, code, type, param, status (a plain integer)
                       GrammarRejected, PromptRejected: a run ends ``failed``
   RetrievalError      UnsupportedFile, UnreadableFile: a file's ingest ends ``failed`` with the code
                       ``unsupported_file``, ``invalid_file``; IndexUnavailable 500
+  SandboxError        SandboxUnavailable, KernelStartFailed: a run that needs code ends ``failed``;
+                      what happens to code that runs is its output, not an exception
   CapacityError       Overloaded, ShuttingDown: 503 with retry-after
   StorageError        StorageUnavailable, StorageCorrupt: 500, details logged, not leaked
   LeaseLost           a run's lease went to another process; never reaches a caller
@@ -167,6 +169,19 @@ class UnreadableFile(RetrievalError):
 
 class IndexUnavailable(RetrievalError):
     """An index cannot be opened or written; it is made anew from what it was built of."""
+
+
+class SandboxError(LocalAssistError):
+    """Code cannot be run."""
+
+
+class SandboxUnavailable(SandboxError):
+    """No isolation works on this machine, or kernels have no environment yet; the message says what
+    to do."""
+
+
+class KernelStartFailed(SandboxError):
+    """The isolation works, but this kernel did not come up."""
 
 
 class CapacityError(LocalAssistError):

@@ -20,6 +20,7 @@ from localassist.errors import ConfigError
 from localassist.registry.config import ModelsSettings
 from localassist.retrieval.config import RetrievalSettings
 from localassist.runs.config import RunSettings
+from localassist.sandbox.config import SandboxSettings
 from localassist.server.config import ServerSettings
 from localassist.storage.config import StorageSettings
 
@@ -42,6 +43,7 @@ class Settings(BaseModel):
     models: ModelsSettings = Field(default_factory=ModelsSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     runs: RunSettings = Field(default_factory=RunSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
 

@@ -39,6 +39,7 @@ _TYPES = {
     float: "number",
     int: "integer",
     str: "text",
+    Path: "path",
     SecretStr: "secret text",
 }
 

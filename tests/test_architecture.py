@@ -30,7 +30,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "runs",
         "services",
         "tools",
-        "engine chat retrieval registry storage",
+        "engine chat retrieval sandbox registry storage",
         "config",
         "schemas",
         "child core memo errors ids clock",
@@ -72,11 +72,12 @@ SOLE_IMPORTERS = {
     "typer": ("cli",),
     "uvicorn": ("server",),
     "uvloop": ("server",),
+    "zmq": ("sandbox",),
 }
 HEAVY = (
-    "alembic chromadb httpx jinja2 llama_cpp llguidance lxml matplotlib numpy openai openpyxl "
-    "openvino pptx prometheus_client prompt_toolkit py3langid pypdfium2 "
-    "sentence_transformers sqlalchemy starlette tantivy tokenizers torch uvicorn"
+    "alembic chromadb httpx jinja2 jupyter_client llama_cpp llguidance lxml matplotlib numpy "
+    "openai openpyxl openvino pptx prometheus_client prompt_toolkit py3langid pypdfium2 "
+    "sentence_transformers sqlalchemy starlette tantivy tokenizers torch uvicorn zmq"
 ).split()
 
 

@@ -299,3 +299,15 @@ class UploadPartRow(ObjectRow):
     upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     bytes: Mapped[int]
+
+
+class CodeFileRow(Base):
+    """A file that code of a thread has written, under its path below ``/mnt/data``: the newest of
+    that path. A new kernel of the thread finds it there again."""
+
+    __tablename__ = "code_files"
+    thread_id: Mapped[str] = mapped_column(
+        ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), index=True)

@@ -3,12 +3,13 @@
 Talks through the in-process client, so it does nothing a user's own program could not do. In a pipe
 it reads one question, writes the bare answer and ends. With ``--tools`` the model may call the
 user's functions, each call after a yes. With ``--docs`` it answers from the documents of a folder.
+With ``--code`` it may run code on this machine, in a sandbox; what that makes is saved.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -16,15 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from localassist import clock
+from localassist.cli import code as code_view
 from localassist.cli import tool_calls
+from localassist.cli.conversation import Conversation, RunFailed
 from localassist.cli.documents import folder_store, searching
 from localassist.cli.output import EXIT_FAILURE, err_console, fail, is_interactive, report
 from localassist.cli.sources import Sources
 
 if TYPE_CHECKING:
-    from localassist.client.client import LocalAssist
     from localassist.client.functions import Tool
-    from localassist.client.tool_runner import CallResult, FunctionCall
+    from localassist.client.tool_runner import FunctionCall
     from localassist.settings import Settings
 
 _LAST_THREAD = "last_chat"
@@ -32,104 +34,10 @@ _HISTORY = "chat_history"
 _EXIT_INTERRUPTED = 130
 _READING = "Loading the model and reading …"
 _SHORT_WAIT_SECONDS = 1.0
-_ACTIVE = ("queued", "in_progress", "requires_action")
-# On the thread, so that a resumed conversation keeps its assistant and with it its instructions.
-_ASSISTANT_KEY = "assistant_id"
 
 
 # Shows a call, and says whether to make it.
 MayCall: TypeAlias = "Callable[[FunctionCall], bool]"
-
-
-class RunFailed(Exception):
-    """The run ended without a whole answer; the text says why."""
-
-
-class Conversation:
-    """A thread and the assistant that answers on it; a new one begins with the first question.
-
-    ``options`` are the fields of a run the user has set; they also go into a new assistant.
-    ``tools`` go into each run. ``store_id`` is a vector store that the assistant searches.
-    """
-
-    def __init__(
-        self,
-        client: LocalAssist,
-        thread_id: str | None,
-        default_model: str,
-        tools: Sequence[Tool[..., Any]] = (),
-        store_id: str | None = None,
-        **options: Any,
-    ) -> None:
-        self._client = client
-        self._searches = {} if store_id is None else searching(store_id)
-        self._tools = tools
-        self._options = {name: value for name, value in options.items() if value is not None}
-        self.model: str = self._options.get("model", default_model)
-        self._assistant_id: str | None = None
-        self.thread_id = thread_id
-        if thread_id is not None:
-            thread = client.beta.threads.retrieve(thread_id)
-            self._assistant_id = (thread.metadata or {}).get(_ASSISTANT_KEY)
-            if self._assistant_id is not None and self._searches:
-                client.beta.assistants.update(self._assistant_id, **self._searches)
-
-    def ask(self, question: str) -> Generator[str | FunctionCall | CallResult]:
-        """Send a message and yield the answer as it is generated, and each call before it is made
-        and after. Raises RunFailed."""
-        from localassist.client.tool_runner import Run, stream_tools
-
-        thread_id, assistant_id = self._begin()
-        threads = self._client.beta.threads
-        threads.messages.create(thread_id, role="user", content=question)
-        items = stream_tools(
-            self._client,
-            thread_id=thread_id,
-            assistant_id=assistant_id,
-            tools=self._tools,
-            **self._options,
-        )
-        with closing(items):
-            for item in items:
-                if isinstance(item, Run):
-                    _check_end(item)
-                else:
-                    yield item
-
-    def cancel(self) -> None:
-        """Stop the answer being generated, if there is one; its text so far stays."""
-        if self.thread_id is None:
-            return
-        runs = self._client.beta.threads.runs
-        for run in runs.list(self.thread_id, limit=1).data:
-            if run.status in _ACTIVE:
-                runs.cancel(run.id, thread_id=self.thread_id)
-            # The thread takes no message before the run has really ended.
-            runs.poll(run.id, thread_id=self.thread_id)
-
-    def show_sources(self, sources: Sources) -> None:
-        """Say what the citations of the last answer stand for."""
-        assert self.thread_id is not None
-        sources.show(self._client, self.thread_id)
-
-    def loading(self) -> dict[str, float]:
-        """The models that are being loaded, with the loaded part of each, 0 to 1."""
-        from localassist.client.client import loading
-
-        return loading(self._client)
-
-    def _begin(self) -> tuple[str, str]:
-        threads = self._client.beta.threads
-        if self._assistant_id is None:
-            options = {"model": self.model, **self._searches, **self._options}
-            self._assistant_id = self._client.beta.assistants.create(name="Chat", **options).id
-            metadata = {_ASSISTANT_KEY: self._assistant_id}
-            if self.thread_id is None:
-                self.thread_id = threads.create(metadata=metadata).id
-            else:
-                threads.update(self.thread_id, metadata=metadata)
-        assert self.thread_id is not None
-        return self.thread_id, self._assistant_id
 
 
 def chat(
@@ -161,6 +69,16 @@ def chat(
         Path | None,
         typer.Option(help="Folder whose documents are to answer.", show_default=False),
     ] = None,
+    code: Annotated[
+        bool, typer.Option("--code", help="Let the model run Python in a sandbox.")
+    ] = False,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --code: a file for it to read; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="With --code: where images and files are saved.")
+    ] = Path("outputs"),
 ) -> None:
     """Talk to the model. Ctrl-C stops an answer; Ctrl-D or /exit leaves."""
     from localassist.client.client import APIError, LocalAssist, explain
@@ -171,6 +89,7 @@ def chat(
     elif thread_id is not None:
         fail(f"To go on with a conversation: localassist chat --resume {thread_id}")
     functions = _functions(tools, is_allowed=yes)
+    files = _files(file or [], is_wanted=code)
     question = None if sys.stdin.isatty() else _piped_question()
     options = {"model": model, "instructions": system, "temperature": temperature}
     may_call = _shown if yes else _asked
@@ -178,14 +97,20 @@ def chat(
         with LocalAssist(settings=settings) as client:
             store_id = None if docs is None else folder_store(client, docs)
             conversation = Conversation(
-                client, thread_id, _default_model(settings), functions, store_id, **options
+                client,
+                thread_id,
+                _default_model(settings),
+                functions,
+                _built_in(store_id, runs_code=code),
+                files,
+                **options,
             )
             try:
                 if question is None:
                     _greet(conversation.model, functions)
-                    _converse(conversation, settings.home / _HISTORY, may_call)
+                    _converse(conversation, settings.home / _HISTORY, may_call, out)
                 else:
-                    _answer_once(conversation, question, may_call)
+                    _answer_once(conversation, question, may_call, out)
             finally:
                 _remember(conversation, settings.home)
     except APIError as exc:
@@ -205,9 +130,27 @@ def _functions(path: Path | None, *, is_allowed: bool) -> list[Tool[..., Any]]:
     return load_tools(path)
 
 
-def _answer_once(conversation: Conversation, question: str, may_call: MayCall) -> None:
+def _files(paths: Sequence[Path], *, is_wanted: bool) -> list[Path]:
+    """The files for code to read; ends the command when one is not there."""
+    if paths and not is_wanted:
+        fail("--file is for code to read; add --code. To ask documents: --docs FOLDER.")
+    for path in paths:
+        if not path.is_file():
+            fail(f"There is no file {path}.")
+    return list(paths)
+
+
+def _built_in(store_id: str | None, *, runs_code: bool) -> dict[str, Any]:
+    """The fields of an assistant that name its own tools; empty without any."""
+    fields = {} if store_id is None else searching(store_id)
+    if runs_code:
+        fields["tools"] = [*fields.get("tools", []), {"type": "code_interpreter"}]
+    return fields
+
+
+def _answer_once(conversation: Conversation, question: str, may_call: MayCall, out: Path) -> None:
     try:
-        _print_answer(conversation, question, may_call)
+        _print_answer(conversation, question, may_call, out)
     except RunFailed as exc:
         fail(str(exc), EXIT_FAILURE)
     except KeyboardInterrupt:
@@ -215,11 +158,11 @@ def _answer_once(conversation: Conversation, question: str, may_call: MayCall) -
         raise typer.Exit(_EXIT_INTERRUPTED) from None
 
 
-def _converse(conversation: Conversation, history: Path, may_call: MayCall) -> None:
+def _converse(conversation: Conversation, history: Path, may_call: MayCall, out: Path) -> None:
     """Question and answer in turns, until the user leaves."""
     for question in _questions(history):
         try:
-            _print_answer(conversation, question, may_call)
+            _print_answer(conversation, question, may_call, out)
         except RunFailed as exc:
             report(str(exc))
         except KeyboardInterrupt:
@@ -258,12 +201,12 @@ def _questions(history: Path) -> Iterator[str]:
             yield question
 
 
-def _print_answer(conversation: Conversation, question: str, may_call: MayCall) -> None:
-    """Print the answer as it comes, and what is called on the way."""
-    from localassist.client.tool_runner import CallResult
+def _print_answer(conversation: Conversation, question: str, may_call: MayCall, out: Path) -> None:
+    """Print the answer as it comes, and what is called and run on the way."""
+    from localassist.client.tool_runner import CallResult, CodePiece
 
     is_waiting, is_line_open = True, False
-    sources = Sources()
+    sources, view = Sources(), code_view.CodeView()
     with closing(conversation.ask(question)) as items:
         while True:
             # The first answer waits for the model to be loaded, which may take a while.
@@ -272,6 +215,8 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall) 
             if item is None:
                 break
             is_waiting = isinstance(item, CallResult)
+            if not isinstance(item, CodePiece):
+                view.close()
             if isinstance(item, str):
                 print(sources.numbered(item), end="", flush=True)
                 is_line_open = True
@@ -279,12 +224,16 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall) 
             if is_line_open:
                 print(flush=True)
                 is_line_open = False
-            if isinstance(item, CallResult):
+            if isinstance(item, CodePiece):
+                view.show(item)
+            elif isinstance(item, CallResult):
                 tool_calls.show_result(item)
             elif not may_call(item):
                 item.refuse()
+    view.close()
     print(flush=True)
     conversation.show_sources(sources)
+    conversation.save_made(out)
 
 
 def _shown(call: FunctionCall) -> bool:
@@ -317,15 +266,6 @@ class LoadLine:
 def _spinner(conversation: Conversation) -> Any:
     is_watched = is_interactive() and err_console.is_terminal
     return err_console.status(LoadLine(conversation)) if is_watched else nullcontext()
-
-
-def _check_end(run: Any) -> None:
-    if run.status == "failed":
-        raise RunFailed(f"The run failed: {run.last_error.message}")
-    if run.status == "incomplete":
-        raise RunFailed(f"The answer is incomplete: {run.incomplete_details.reason}.")
-    if run.status == "expired":
-        raise RunFailed("The run expired.")
 
 
 def _piped_question() -> str:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import openai
 from openai.types.beta.threads import Run as Run
@@ -49,8 +49,16 @@ class CallResult:
     error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CodePiece:
+    """More of the code that the code interpreter is given, or of what that code prints."""
+
+    part: Literal["input", "logs"]
+    text: str
+
+
 # Text is a fragment of the answer; the run is always last.
-RunItem: TypeAlias = str | FunctionCall | CallResult | Run
+RunItem: TypeAlias = str | CodePiece | FunctionCall | CallResult | Run
 OnCall: TypeAlias = Callable[[FunctionCall], bool | None]
 AnyTool: TypeAlias = Tool[..., Any] | Callable[..., Any]
 
@@ -66,8 +74,9 @@ def stream_tools(
 ) -> Generator[RunItem, None, None]:
     """Start a run and yield what happens, making the calls of ``tools`` when it asks for them.
 
-    Yields fragments of text, each FunctionCall before it is made (``refuse`` it meanwhile), its
-    CallResult after, and at last the Run as it ended. ``tools`` join those of the assistant.
+    Yields fragments of text and of code that is run on the way, each FunctionCall before it is made
+    (``refuse`` it meanwhile), its CallResult after, and at last the Run as it ended. ``tools`` join
+    those of the assistant.
     ``max_rounds`` None leaves the limit to the server. Raises ToolDefinitionError, TooManyRounds,
     and the client's errors. Closing the generator cancels the run.
     """
@@ -82,7 +91,7 @@ def stream_tools(
             with events:
                 for event in events:
                     run = _run_of(event, run)
-                    yield from _texts(event)
+                    yield from _pieces(event)
             assert run is not None
             if run.status not in (*_AT_REST, "requires_action"):  # the stream broke off
                 run = runs.poll(run.id, thread_id=thread_id)
@@ -165,8 +174,8 @@ async def stream_tools_async(
             async with events:
                 async for event in events:
                     run = _run_of(event, run)
-                    for text in _texts(event):
-                        yield text
+                    for piece in _pieces(event):
+                        yield piece
             assert run is not None
             if run.status not in (*_AT_REST, "requires_action"):
                 run = await runs.poll(run.id, thread_id=thread_id)
@@ -294,11 +303,24 @@ def _run_of(event: Any, before: Run | None) -> Run | None:
     return event.data if isinstance(event.data, Run) else before
 
 
-def _texts(event: Any) -> list[str]:
+def _pieces(event: Any) -> list[str | CodePiece]:
+    if event.event == "thread.run.step.delta":
+        return _code_pieces(event.data.delta.step_details)
     if event.event != "thread.message.delta":
         return []
     parts = event.data.delta.content or []
     return [part.text.value for part in parts if part.type == "text" and part.text.value]
+
+
+def _code_pieces(details: Any) -> list[str | CodePiece]:
+    pieces: list[str | CodePiece] = []
+    calls = (details.tool_calls or []) if details.type == "tool_calls" else []
+    for code in (call.code_interpreter for call in calls if call.type == "code_interpreter"):
+        if code.input:
+            pieces.append(CodePiece("input", code.input))
+        logs = [output.logs for output in code.outputs or [] if output.type == "logs"]
+        pieces += [CodePiece("logs", text) for text in logs if text]
+    return pieces
 
 
 def _notify(item: RunItem, on_call: OnCall | None, on_text: Callable[[str], object] | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from localassist.cli import chat
+from localassist.cli.conversation import Conversation
 from localassist.client.client import LocalAssist
 from localassist.engine import ScriptedEngine
 from localassist.errors import GenerationFailed
@@ -128,10 +129,10 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
     engine.enqueue("word " * 2000)
     original = chat._print_answer
 
-    def interrupted(conversation: chat.Conversation, question: str, may_call: Any) -> None:
+    def interrupted(*arguments: Any) -> None:
         timer = threading.Timer(0.5, os.kill, (os.getpid(), 2))
         timer.start()
-        original(conversation, question, may_call)
+        original(*arguments)
 
     monkeypatch.setattr(chat, "_print_answer", interrupted)
     monkeypatch.setattr(engine, "_delay_seconds", 0.02)
@@ -148,7 +149,7 @@ def test_a_long_load_is_shown_with_how_far_it_is(monkeypatch: pytest.MonkeyPatch
             return {"big": 0.424} if is_loading else {}
 
     is_loading = True
-    line = chat.LoadLine(cast(chat.Conversation, Talk()))
+    line = chat.LoadLine(cast(Conversation, Talk()))
     assert line.__rich__() == "Loading the model and reading …"
     monkeypatch.setattr(chat, "_SHORT_WAIT_SECONDS", 0)
     assert line.__rich__() == "Loading big 42% …"
@@ -158,7 +159,7 @@ def test_a_long_load_is_shown_with_how_far_it_is(monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_loading_is_asked_of_the_server(engine: ScriptedEngine) -> None:
     client = LocalAssist()
-    conversation = chat.Conversation(client, None, "gpt-4o")
+    conversation = Conversation(client, None, "gpt-4o")
     assert conversation.loading() == {}
     line = chat.LoadLine(conversation)
     client.close()

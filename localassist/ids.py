@@ -23,6 +23,8 @@ Kind = Literal[
     "file_batch",
     "upload",
     "part",
+    "api_key",
+    "project",
 ]
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -41,6 +43,8 @@ PREFIXES: dict[Kind, str] = {
     "file_batch": "vsfb_",
     "upload": "upload_",
     "part": "part_",
+    "api_key": "key_",
+    "project": "proj_",
 }
 
 

@@ -43,6 +43,7 @@ from localassist.services.embeddings import Embeddings
 from localassist.services.explain import Explain
 from localassist.services.files import Files
 from localassist.services.ingest import Ingest
+from localassist.services.keys import Keys
 from localassist.services.library import Library
 from localassist.services.messages import Messages
 from localassist.services.model_servers import open_server_engine
@@ -88,6 +89,7 @@ class Runtime:
     chat: Chat
     embeddings: Embeddings
     explain: Explain
+    keys: Keys
     pool: EnginePool | None
     default_project: str = DEFAULT_PROJECT
 
@@ -186,8 +188,19 @@ async def open_runtime(
             chat=Chat(models),
             embeddings=Embeddings(models),
             explain=Explain(models),
+            keys=Keys(database),
             pool=pool,
         )
+
+
+@asynccontextmanager
+async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
+    """Only the keys of the data folder, without starting to work. Raises StorageError."""
+    database = await asyncio.to_thread(Database.open, settings.home, settings.storage)
+    try:
+        yield Keys(database)
+    finally:
+        await database.close()
 
 
 def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:

@@ -51,11 +51,8 @@ def serve(
         changes["allow_unauthenticated_network"] = True
     changes = {name: value for name, value in changes.items() if value is not None}
     server = settings.server.model_copy(update=changes)
-    is_guarded = bool(server.api_keys)
     _tell_of_models()
-    run_server(
-        settings.model_copy(update={"server": server}), lambda url: _announce(url, is_guarded)
-    )
+    run_server(settings.model_copy(update={"server": server}), _announce)
 
 
 def _tell_of_models() -> None:

@@ -56,9 +56,7 @@ class RuntimeHost:
         """Hold the runtime open, entering and leaving it in one task."""
         async with open_runtime(self.settings) as runtime:
             # Nobody can reach this app from outside the process: no key to ask for.
-            ready.set_result(
-                create_app(runtime, self.settings.server.model_copy(update={"api_keys": ()}))
-            )
+            ready.set_result(create_app(runtime, self.settings.server, asks_for_keys=False))
             await self._stop.wait()
 
 

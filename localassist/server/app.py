@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
+from localassist.server.auth import Gate
 from localassist.server.config import ServerSettings
 from localassist.server.errors import on_http_exception
 from localassist.server.metrics import Metrics, RequestCount
@@ -26,24 +27,30 @@ if TYPE_CHECKING:
 _EXPOSED_HEADERS = ("x-request-id", "openai-poll-after-ms", "openai-processing-ms", "retry-after")
 
 
-def create_app(runtime: Runtime, settings: ServerSettings) -> Starlette:
-    """The application serving ``runtime``."""
+def create_app(
+    runtime: Runtime, settings: ServerSettings, *, asks_for_keys: bool = True
+) -> Starlette:
+    """The application serving ``runtime``. One that nobody outside of this process can reach need
+    not ask for keys; whoever calls it owns the default project."""
+    keys = runtime.keys if asks_for_keys else None
+    gate = Gate(runtime.default_project, settings.api_keys, keys)
     paths = {route.endpoint: route.path for route in ROUTES if isinstance(route, Route)}
     metrics = Metrics(runtime.pool, runtime.ingest.counters, runtime.library.seconds, paths)
     app = Starlette(
         routes=ROUTES,
-        middleware=_middleware(settings, metrics),
+        middleware=_middleware(settings, gate, metrics),
         exception_handlers={HTTPException: on_http_exception},
     )
     # A URL with a slash too many is unknown; a redirect would lose the body of a POST.
     app.router.redirect_slashes = False
     app.state.runtime = runtime
     app.state.settings = settings
+    app.state.gate = gate
     app.state.metrics = metrics
     return app
 
 
-def _middleware(settings: ServerSettings, metrics: Metrics) -> list[Middleware]:
+def _middleware(settings: ServerSettings, gate: Gate, metrics: Metrics) -> list[Middleware]:
     """Outermost first. CORS is outside of the error boundary so that browsers can read errors."""
     cors = Middleware(
         CORSMiddleware,
@@ -57,6 +64,6 @@ def _middleware(settings: ServerSettings, metrics: Metrics) -> list[Middleware]:
         Middleware(RequestContext),
         *([cors] if settings.cors_origins else []),
         Middleware(ErrorBoundary),
-        Middleware(Authentication, settings=settings),
+        Middleware(Authentication, gate=gate),
         Middleware(BodyLimit, settings=settings),
     ]

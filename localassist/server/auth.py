@@ -1,7 +1,8 @@
-"""Who is calling: the API key of a request against the configured ones.
+"""Who is calling: the API key of a request, and the project that it opens.
 
-Without configured keys everybody is let in. Keys are compared in constant time and never echoed
-beyond a few characters. The key decides access, not ownership.
+Keys of the configuration open the default project, keys of the data folder each their own. Without
+either everybody is let in. Keys are compared in constant time and never echoed beyond a few
+characters.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pydantic import SecretStr
 
 from localassist.errors import AuthenticationFailed
+from localassist.services.keys import Keys
 
 _MISSING = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
@@ -23,20 +25,36 @@ _MISSING = (
 )
 
 
-def check_api_key(authorization: str | None, api_keys: Iterable[SecretStr]) -> None:
-    """Return when the ``Authorization`` header opens the door; raise AuthenticationFailed else."""
-    known = [key.get_secret_value().encode() for key in api_keys]
-    if not known:
-        return
-    offered = _offered_key(authorization or "")
-    if not offered:
-        raise AuthenticationFailed(_MISSING)
-    # Every key is compared, so that time does not tell which one nearly matched.
-    matches = [hmac.compare_digest(offered.encode(), key) for key in known]
-    if not any(matches):
-        raise AuthenticationFailed(
-            f"Incorrect API key provided: '{mask(offered)}'.", code="invalid_api_key"
-        )
+class Gate:
+    """Lets callers in. ``configured`` keys open the default project; without ``keys`` nobody is
+    asked: the caller is this process itself."""
+
+    def __init__(
+        self, default_project: str, configured: Sequence[SecretStr] = (), keys: Keys | None = None
+    ) -> None:
+        self._default_project = default_project
+        self._configured = [key.get_secret_value().encode() for key in configured]
+        self._keys = keys
+
+    async def project_for(self, authorization: str | None) -> str:
+        """The id of the project that an ``Authorization`` header opens. Raises
+        AuthenticationFailed."""
+        if self._keys is None or not (self._configured or await self._keys.are_asked_for()):
+            return self._default_project
+        offered = _offered_key(authorization or "")
+        if not offered:
+            raise AuthenticationFailed(_MISSING)
+        # Every key is compared, so that time does not tell which one nearly matched.
+        sent = offered.encode("utf-8", "surrogateescape")
+        matches = [hmac.compare_digest(sent, key) for key in self._configured]
+        project = await self._keys.project_of(offered)
+        if any(matches):
+            return self._default_project
+        if project is None:
+            raise AuthenticationFailed(
+                f"Incorrect API key provided: '{mask(offered)}'.", code="invalid_api_key"
+            )
+        return project
 
 
 def mask(key: str) -> str:

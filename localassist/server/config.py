@@ -17,7 +17,8 @@ class ServerSettings(BaseModel):
     """Port to listen on; 0 picks a free one."""
 
     api_keys: tuple[SecretStr, ...] = ()
-    """Keys that callers may present. Without any, every key and none is accepted."""
+    """Keys that open the default project, beside those made with `localassist keys create`, of
+    which each opens its own. Without either, every key and none is accepted."""
 
     allow_unauthenticated_network: bool = False
     """Serve an address that other machines can reach without asking for an API key."""

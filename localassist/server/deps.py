@@ -22,6 +22,7 @@ from localassist.server.encoding import to_json
 
 if TYPE_CHECKING:
     from localassist.runtime import Runtime
+    from localassist.server.auth import Gate
     from localassist.server.metrics import Metrics
 
 BodyT = TypeVar("BodyT", bound=Body)
@@ -36,13 +37,17 @@ def settings_of(request: Request) -> ServerSettings:
     return cast(ServerSettings, request.app.state.settings)
 
 
+def gate_of(request: Request) -> Gate:
+    return cast("Gate", request.app.state.gate)
+
+
 def metrics_of(request: Request) -> Metrics:
     return cast("Metrics", request.app.state.metrics)
 
 
 def project_of(request: Request) -> str:
-    """The owner of everything this caller makes and may see: all callers share one project."""
-    return runtime_of(request).default_project
+    """The owner of everything this caller makes and may see."""
+    return cast(str, request.state.project)
 
 
 async def read_body(request: Request, model: type[BodyT]) -> BodyT:

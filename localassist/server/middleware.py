@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from localassist import clock
 from localassist.errors import PayloadTooLarge
 from localassist.ids import new_id
-from localassist.server.auth import check_api_key
+from localassist.server.auth import Gate
 from localassist.server.config import ServerSettings
 from localassist.server.errors import error_response
 
@@ -79,15 +79,18 @@ class ErrorBoundary:
 
 
 class Authentication:
-    """Asks for an API key under ``/v1`` and for the metrics; the health check stays open."""
+    """Asks for an API key under ``/v1`` and for the metrics, and notes whose objects the caller may
+    see; the health check stays open."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app = app
-        self._api_keys = settings.api_keys
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_GUARDED):
-            check_api_key(Headers(scope=scope).get("authorization"), self._api_keys)
+            authorization = Headers(scope=scope).get("authorization")
+            project = await self._gate.project_for(authorization)
+            scope.setdefault("state", {})["project"] = project
         await self._app(scope, receive, send)
 
 

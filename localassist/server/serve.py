@@ -1,6 +1,6 @@
 """Serve a runtime on a socket until a signal ends it.
 
-Refuses, before anything is opened, to let a whole network in without an API key.
+Refuses, before anything is served, to let a whole network in without an API key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from localassist.errors import ConfigError
-from localassist.runtime import open_runtime
+from localassist.runtime import open_keys, open_runtime
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
 
@@ -33,14 +33,21 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_SECONDS = 0.0005
 
 
-def run_server(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; ``on_ready`` is told the base URL once requests are taken.
+def run_server(settings: Settings, on_ready: Callable[[str, bool], None]) -> None:
+    """Serve until SIGINT or SIGTERM; ``on_ready`` is told the base URL, and whether callers need a
+    key, once requests are taken.
 
     Raises ConfigError when the address must not or cannot be listened on.
     """
-    check_exposure(settings.server)
+    is_guarded = bool(settings.server.api_keys) or asyncio.run(_has_keys(settings))
+    check_exposure(settings.server, is_guarded=is_guarded)
     with listen(settings.server) as listener:
-        _run(_serve(settings, listener, on_ready))
+        _run(_serve(settings, listener, lambda url: on_ready(url, is_guarded)))
+
+
+async def _has_keys(settings: Settings) -> bool:
+    async with open_keys(settings) as keys:
+        return await keys.are_asked_for()
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:
@@ -53,13 +60,14 @@ def _run(serving: Coroutine[Any, Any, None]) -> None:
         uvloop.run(serving)
 
 
-def check_exposure(settings: ServerSettings) -> None:
+def check_exposure(settings: ServerSettings, *, is_guarded: bool) -> None:
     """Raise ConfigError when other machines could use the server without a key."""
-    is_guarded = bool(settings.api_keys) or settings.allow_unauthenticated_network
-    if not is_guarded and not _is_loopback(settings.host):
+    is_allowed = is_guarded or settings.allow_unauthenticated_network
+    if not is_allowed and not _is_loopback(settings.host):
         raise ConfigError(
-            f"{settings.host} can be reached by other machines, and no API key is configured. "
-            "Give one with --api-key, or serve it anyway with --allow-unauthenticated-network."
+            f"{settings.host} can be reached by other machines, and there is no API key. Make one "
+            "with: localassist keys create NAME. Or give one with --api-key, or serve it anyway "
+            "with --allow-unauthenticated-network."
         )
 
 

@@ -311,3 +311,16 @@ class CodeFileRow(Base):
     )
     path: Mapped[str] = mapped_column(String(1024), primary_key=True)
     file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), index=True)
+
+
+class ApiKeyRow(Base):
+    """A key that opens a project. Of the key itself only its SHA-256 is kept, and its end."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    ending: Mapped[str] = mapped_column(String(4))
+    created_at: Mapped[int]
+    revoked_at: Mapped[int | None]

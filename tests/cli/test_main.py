@@ -38,7 +38,7 @@ def test_a_bad_setting_is_one_line_and_code_2() -> None:
 def test_serve_refuses_the_network_without_a_key() -> None:
     done = localassist("serve", "--host", "0.0.0.0", "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no API key is configured" in done.stderr
+    assert "there is no API key" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -8,8 +8,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localassist.errors import ModelLoadFailed, RateLimited, ShuttingDown, StorageCorrupt
+from localassist.runtime import open_keys
+from localassist.server.auth import Gate
 from localassist.server.config import ServerSettings
 from localassist.server.middleware import Authentication, BodyLimit, ErrorBoundary, RequestContext
+from localassist.settings import load_settings
 from tests.server.asgi import request
 
 SMALL = ServerSettings(max_body_bytes=1024, max_upload_bytes=2048)
@@ -65,8 +68,13 @@ async def test_uploads_have_their_own_limit() -> None:
 
 
 async def test_only_the_api_asks_for_a_key() -> None:
-    settings = ServerSettings(api_keys=(SecretStr("sk-right-key-123"),))
-    app = RequestContext(ErrorBoundary(Authentication(echo_length, settings)))
+    async with open_keys(load_settings()) as keys:
+        gate = Gate("proj_default", [SecretStr("sk-right-key-123")], keys)
+        await _check_where_keys_are_asked_for(gate)
+
+
+async def _check_where_keys_are_asked_for(gate: Gate) -> None:
+    app = RequestContext(ErrorBoundary(Authentication(echo_length, gate)))
     right = {"authorization": "Bearer sk-right-key-123"}
     assert (await request(app, "GET", "/health")).status == 200
     assert (await request(app, "GET", "/v1/models")).status == 401

@@ -3,29 +3,46 @@ import gc
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
+from localassist.cli.main import app
 from localassist.errors import ConfigError
 from localassist.server import serve
 from localassist.server.config import ServerSettings
 from localassist.server.serve import base_url, check_exposure, listen
-
-KEY = (SecretStr("sk-some-key-12345"),)
+from localassist.settings import load_settings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_needs_no_key(host: str) -> None:
-    check_exposure(ServerSettings(host=host))
+    check_exposure(ServerSettings(host=host), is_guarded=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "example.org"])
 def test_the_network_needs_a_key_or_an_explicit_wish(host: str) -> None:
     with pytest.raises(ConfigError, match="no API key"):
-        check_exposure(ServerSettings(host=host))
-    check_exposure(ServerSettings(host=host, api_keys=KEY))
-    check_exposure(ServerSettings(host=host, allow_unauthenticated_network=True))
+        check_exposure(ServerSettings(host=host), is_guarded=False)
+    check_exposure(ServerSettings(host=host), is_guarded=True)
+    wished = ServerSettings(host=host, allow_unauthenticated_network=True)
+    check_exposure(wished, is_guarded=False)
+
+
+@pytest.mark.parametrize("is_in", ["configuration", "data folder"])
+def test_any_key_guards_the_network(
+    localassist_home: Path, monkeypatch: pytest.MonkeyPatch, is_in: str
+) -> None:
+    monkeypatch.setattr(serve, "_run", lambda serving: serving.close())
+    settings = load_settings(server={"host": "0.0.0.0", "port": 0})
+    with pytest.raises(ConfigError, match="localassist keys create"):
+        serve.run_server(settings, lambda url, is_guarded: None)
+    if is_in == "configuration":
+        settings = load_settings(server={"host": "0.0.0.0", "port": 0, "api_keys": ["sk-a"]})
+    else:
+        with pytest.raises(SystemExit, match="0"):
+            app(["keys", "create", "anna"])
+    serve.run_server(settings, lambda url, is_guarded: None)
 
 
 @pytest.fixture

@@ -10,15 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localassist.errors import AuthenticationFailed
-from localassist.server.auth import check_api_key
-from localassist.server.deps import runtime_of, settings_of
+from localassist.server.deps import gate_of, runtime_of
 
 
 async def health(request: Request) -> Response:
     """Everybody may ask whether the server lives; names of models are for those with a key."""
     answer: dict[str, Any] = {"status": "ok"}
     try:
-        check_api_key(request.headers.get("authorization"), settings_of(request).api_keys)
+        await gate_of(request).project_for(request.headers.get("authorization"))
     except AuthenticationFailed:
         return JSONResponse(answer)
     runtime = runtime_of(request)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from localassist.engine.config import EngineSettings
 from localassist.errors import ConfigError
+from localassist.observability.config import LoggingSettings
 from localassist.registry.config import ModelsSettings
 from localassist.retrieval.config import RetrievalSettings
 from localassist.runs.config import RunSettings
@@ -46,6 +47,7 @@ class Settings(BaseModel):
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     runs: RunSettings = Field(default_factory=RunSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    logging: LoggingSettings = Field(default_factory=LoggingSettings)
 
 
 def load_settings(

@@ -31,6 +31,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "services",
         "tools",
         "engine chat retrieval sandbox registry storage",
+        "observability",
         "config",
         "schemas",
         "child core memo errors ids clock",

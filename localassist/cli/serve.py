@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,10 +36,17 @@ def serve(
             help="Let other machines in without a key. Everyone who reaches the port may do all.",
         ),
     ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Write the log as JSON, one object a line.")
+    ] = False,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Say a line for every request.")
+    ] = False,
 ) -> None:
     """Serve the API on this machine until Ctrl-C."""
     from pydantic import SecretStr
 
+    from localassist.observability.logs import configure
     from localassist.server.serve import run_server
 
     settings: Settings = context.obj
@@ -51,18 +57,12 @@ def serve(
         changes["allow_unauthenticated_network"] = True
     changes = {name: value for name, value in changes.items() if value is not None}
     server = settings.server.model_copy(update=changes)
-    _tell_of_models()
-    run_server(settings.model_copy(update={"server": server}), _announce)
-
-
-def _tell_of_models() -> None:
-    """Say on stderr when models are loaded, how far they are, and when they are closed."""
-    log = logging.getLogger("localassist.engine.pool")
-    if not log.isEnabledFor(logging.INFO):
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    said = {"format": "json"} if log_json else {}
+    log = settings.logging.model_copy(
+        update={**said, "requests": log_requests or settings.logging.requests}
+    )
+    configure(log)
+    run_server(settings.model_copy(update={"server": server, "logging": log}), _announce)
 
 
 def _announce(base_url: str, is_guarded: bool) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from localassist import clock
 from localassist.core import Usage
 from localassist.errors import LeaseLost, StorageError
+from localassist.observability import logs
 from localassist.runs import changes, owner
 from localassist.runs.config import RunSettings
 from localassist.runs.feed import EventFeed, Signal
@@ -224,12 +225,8 @@ class Executor:
         worker = self._workers[run_id]
         worker.has_begun = True
         try:
-            if worker.wanted is not None:
-                await self._wind_up(worker)
-            elif job.run.status == "cancelling":
-                await recorder.end("cancelled")
-            else:
-                await self._loop.work(job, recorder)
+            with logs.bound(run_id=run_id, thread_id=job.run.thread_id):
+                await self._rest_of(worker, job)
         except asyncio.CancelledError:
             await self._wind_up(worker)
         except LeaseLost:
@@ -242,6 +239,15 @@ class Executor:
             del self._workers[run_id]
             self._feed.forget(run_id)
             self._wake.set()
+
+    async def _rest_of(self, worker: _Worker, job: Job) -> None:
+        """Work the run to its next rest, unless it was stopped before it began."""
+        if worker.wanted is not None:
+            await self._wind_up(worker)
+        elif job.run.status == "cancelling":
+            await worker.recorder.end("cancelled")
+        else:
+            await self._loop.work(job, worker.recorder)
 
     async def _wind_up(self, worker: _Worker) -> None:
         """Write what the worker was stopped for."""

@@ -6,6 +6,8 @@ boundary, authentication, body limits. None of them looks into a body or knows a
 
 from __future__ import annotations
 
+import logging
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,16 +15,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from localassist import clock
 from localassist.errors import PayloadTooLarge
 from localassist.ids import new_id
+from localassist.observability import logs
 from localassist.server.auth import Gate
 from localassist.server.config import ServerSettings
 from localassist.server.errors import error_response
 
+_log = logging.getLogger(logs.REQUESTS)
 _API_VERSION = "2020-10-01"
 _GUARDED = ("/v1", "/metrics")
 
 
 class RequestContext:
-    """Gives each request an id and stamps every response with it."""
+    """Gives each request an id, which every response and every line of the log about it carries."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,17 +38,32 @@ class RequestContext:
         request_id = new_id("request")
         scope.setdefault("state", {})["request_id"] = request_id
         started = clock.monotonic()
+        status = 499  # the client has gone before there was one
+
+        def elapsed_ms() -> int:
+            return round((clock.monotonic() - started) * 1000)
 
         async def send_stamped(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["openai-version"] = _API_VERSION
-                elapsed_ms = round((clock.monotonic() - started) * 1000)
-                headers["openai-processing-ms"] = str(elapsed_ms)
+                headers["openai-processing-ms"] = str(elapsed_ms())
             await send(message)
 
-        await self._app(scope, receive, send_stamped)
+        with logs.bound(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_stamped)
+            finally:
+                _log_request(scope, status, elapsed_ms())
+
+
+def _log_request(scope: Scope, status: int, ms: int) -> None:
+    # Without the query, which may hold what somebody searched for.
+    said = f"{scope['method']} {scope['path']}"
+    _log.info(said, extra=logs.fields(status=status, ms=ms))
 
 
 class ErrorBoundary:

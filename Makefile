@@ -1,8 +1,10 @@
 # make chat    talk to the embedded model        make test    run the tests
 # make serve   serve the API on this machine     make lint    ruff and mypy
 #
-# All of them first do what `make setup` does: build .venv. That takes minutes once, because
-# llama.cpp is compiled, and nothing from then on. PYTHON=python3.12 chooses the interpreter;
+# All of them first do what `make setup` does: build .venv, and in it the environment that the code
+# interpreter runs code in; install bubblewrap, which isolates it, where that may be done without
+# asking. That takes minutes once, because llama.cpp is compiled, and nothing from then on.
+# PYTHON=python3.12 chooses the interpreter;
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu avoids a CUDA build of torch on Linux.
 
 VENV := .venv
@@ -28,7 +30,7 @@ export CMAKE_ARGS
 .PHONY: help setup chat serve test lint clean rebuild-llama
 
 help:
-	@sed -n '1,6s/^# \{0,1\}//p' Makefile
+	@sed -n '1,8s/^# \{0,1\}//p' Makefile
 	@echo "make clean   remove caches and build output    make rebuild-llama   compile llama.cpp anew"
 
 setup: $(READY)
@@ -57,11 +59,14 @@ rebuild-llama: $(VENV)/bin/python
 	$(PIP) install -c constraints.txt --no-deps --force-reinstall --no-cache-dir llama-cpp-python
 
 # The stamp is written last: an interrupted setup is taken up again by the next call.
-$(READY): pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
+$(READY): pyproject.toml constraints.txt sandbox/requirements.txt Makefile | $(VENV)/bin/python
 	@$(require_compiler)
 	@echo "localassist: installing into $(VENV); the first time takes some minutes (compiles llama.cpp)"
 	$(PIP) install -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(PIP) install -c constraints.txt -e '.[dev]'
+	@sh sandbox/install_bubblewrap.sh
+	@$(VENV)/bin/localassist sandbox build || \
+		echo "localassist: everything but the code interpreter works. Later: $(VENV)/bin/localassist sandbox build" >&2
 	@touch $@
 	@echo "localassist: ready. Try: make chat"
 

@@ -29,6 +29,7 @@ from localassist.retrieval.embedders import Backend, Embedder, open_embedder
 from localassist.retrieval.parsers import supported
 from localassist.retrieval.parsing import ParserPool
 from localassist.retrieval.segments import SegmentStore
+from localassist.runs.coding import Coding
 from localassist.runs.events import EventLog
 from localassist.runs.executor import Executor
 from localassist.runs.feed import EventFeed
@@ -36,6 +37,8 @@ from localassist.runs.loop import RunLoop
 from localassist.runs.searching import Searcher
 from localassist.runs.service import Runs
 from localassist.runs.writer import RunWriter
+from localassist.sandbox.limits import Limits
+from localassist.sandbox.sessions import Sessions
 from localassist.services.assistants import Assistants
 from localassist.services.attachments import Attachments
 from localassist.services.chat import Chat
@@ -43,6 +46,7 @@ from localassist.services.embeddings import Embeddings
 from localassist.services.explain import Explain
 from localassist.services.files import Files
 from localassist.services.ingest import Ingest
+from localassist.services.interpreter import Interpreter
 from localassist.services.keys import Keys
 from localassist.services.library import Library
 from localassist.services.messages import Messages
@@ -50,7 +54,9 @@ from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.open_stores import OpenStores
 from localassist.services.owned_files import OwnedFiles
+from localassist.services.sandbox_verdict import RememberedVerdict, verdict_of
 from localassist.services.store_embedders import StoreEmbedders
+from localassist.services.thread_code import ThreadCode
 from localassist.services.threads import Threads
 from localassist.services.tool_mode import ProbedToolModes
 from localassist.services.uploads import Uploads
@@ -90,6 +96,7 @@ class Runtime:
     embeddings: Embeddings
     explain: Explain
     keys: Keys
+    interpreter: Interpreter
     pool: EnginePool | None
     default_project: str = DEFAULT_PROJECT
 
@@ -100,65 +107,28 @@ async def open_runtime(
     *,
     engines: LoadEngine | None = None,
     embedders: LoadEmbedder | None = None,
+    interpreter: Interpreter | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open the data folder and start working; on leaving, park all runs and close everything.
 
-    ``engines`` and ``embedders`` replace the real models, for tests: see ``engine.ScriptedEngine``
-    and ``retrieval.embedders.HashingEmbedder``. Raises StorageError and ConfigError.
+    ``engines`` and ``embedders`` replace the real models, ``interpreter`` the kernels, for tests:
+    see ``engine.ScriptedEngine`` and ``retrieval.embedders.HashingEmbedder``. Raises StorageError
+    and ConfigError.
     """
     async with AsyncExitStack() as stack:
         database = await asyncio.to_thread(Database.open, settings.home, settings.storage)
         stack.push_async_callback(database.close)
+        blobs = BlobStore(settings.home / "blobs")
         catalog = Catalog(settings.home, settings.models)
-        pool: EnginePool | None = None
-        if engines is not None:
-            lease, has_room = _kept(engines)
-        else:
-            pool = _engine_pool(catalog, settings)
-            stack.push_async_callback(pool.close)
-            lease, has_room = _from_pool(pool)
-        if embedders is None:
-            shelf = _EmbedderShelf(
-                catalog, settings.home / "cache" / "embedders", settings.retrieval.embedder_backend
-            )
-            stack.push_async_callback(shelf.close)
-            embedders = shelf.get
-        tool_modes = ProbedToolModes(settings.home, validate_grammar)
-        models = Models(catalog, lease, has_room, embedders, validate_grammar, tool_modes)
-        stack.push_async_callback(models.close)
+        models, pool, embedders = _open_models(stack, settings, catalog, engines, embedders)
+        store_embedders = StoreEmbedders(catalog, embedders)
+        ingest, library = _open_retrieval(stack, settings, database, blobs, store_embedders)
+        code = interpreter or _open_interpreter(stack, settings, database, blobs)
         feed = EventFeed()
         writer = RunWriter(database, feed)
-        blobs = BlobStore(settings.home / "blobs")
-        store_embedders = StoreEmbedders(catalog, embedders)
-        segments = SegmentStore(
-            settings.home / "segments", held_bytes=settings.retrieval.content_memory_mb * 2**20
-        )
-        stores = OpenStores(settings.home / "stores", keep=settings.retrieval.open_stores)
-        stack.push_async_callback(stores.close)
-        parsers = ParserPool(settings.retrieval)
-        stack.push_async_callback(parsers.close)
-        ingest = Ingest(
-            database,
-            blobs,
-            segments,
-            stores,
-            parsers.parse,
-            store_embedders.get,
-            settings.retrieval,
-            ProcessLock(settings.home / "stores" / ".ingest.lock"),
-        )
-        stack.push_async_callback(ingest.close)
-        library = Library(
-            database,
-            segments,
-            stores,
-            store_embedders.get,
-            ingest,
-            keep=settings.retrieval.open_stores,
-        )
-        stack.callback(library.close)
         searcher = Searcher(database, library, ingest.wait_for, settings.runs)
-        loop = RunLoop(database, models, searcher, settings.runs)
+        coding = Coding(database, code)
+        loop = RunLoop(database, models, searcher, coding, settings.runs)
         files = Files(database, blobs, ingest.wake)
 
         async def sweep() -> None:
@@ -171,10 +141,15 @@ async def open_runtime(
         stack.push_async_callback(executor.close)
         await ingest.start()
         await executor.start()
+
+        async def thread_deleted(thread_id: str, active_runs: list[str]) -> None:
+            executor.drop(active_runs)
+            await code.drop(thread_id)
+
         yield Runtime(
             settings=settings,
-            assistants=Assistants(database, models, attachments),
-            threads=Threads(database, attachments, executor.drop),
+            assistants=Assistants(database, models, attachments, Limits.of(settings.sandbox)),
+            threads=Threads(database, attachments, thread_deleted),
             messages=Messages(database, attachments),
             runs=Runs(database, models, writer, executor, log, settings.runs, attachments),
             files=files,
@@ -189,6 +164,7 @@ async def open_runtime(
             embeddings=Embeddings(models),
             explain=Explain(models),
             keys=Keys(database),
+            interpreter=code,
             pool=pool,
         )
 
@@ -201,6 +177,81 @@ async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
         yield Keys(database)
     finally:
         await database.close()
+
+
+def _open_models(
+    stack: AsyncExitStack,
+    settings: Settings,
+    catalog: Catalog,
+    engines: LoadEngine | None,
+    embedders: LoadEmbedder | None,
+) -> tuple[Models, EnginePool | None, LoadEmbedder]:
+    """The models, the pool of their engines unless those are given, and the way to embedders."""
+    pool: EnginePool | None = None
+    if engines is not None:
+        lease, has_room = _kept(engines)
+    else:
+        pool = _engine_pool(catalog, settings)
+        stack.push_async_callback(pool.close)
+        lease, has_room = _from_pool(pool)
+    if embedders is None:
+        cache = settings.home / "cache" / "embedders"
+        shelf = _EmbedderShelf(catalog, cache, settings.retrieval.embedder_backend)
+        stack.push_async_callback(shelf.close)
+        embedders = shelf.get
+    tool_modes = ProbedToolModes(settings.home, validate_grammar)
+    models = Models(catalog, lease, has_room, embedders, validate_grammar, tool_modes)
+    stack.push_async_callback(models.close)
+    return models, pool, embedders
+
+
+def _open_retrieval(
+    stack: AsyncExitStack,
+    settings: Settings,
+    database: Database,
+    blobs: BlobStore,
+    store_embedders: StoreEmbedders,
+) -> tuple[Ingest, Library]:
+    """What reads files into vector stores, and what searches them."""
+    segments = SegmentStore(
+        settings.home / "segments", held_bytes=settings.retrieval.content_memory_mb * 2**20
+    )
+    stores = OpenStores(settings.home / "stores", keep=settings.retrieval.open_stores)
+    stack.push_async_callback(stores.close)
+    parsers = ParserPool(settings.retrieval)
+    stack.push_async_callback(parsers.close)
+    ingest = Ingest(
+        database,
+        blobs,
+        segments,
+        stores,
+        parsers.parse,
+        store_embedders.get,
+        settings.retrieval,
+        ProcessLock(settings.home / "stores" / ".ingest.lock"),
+    )
+    stack.push_async_callback(ingest.close)
+    library = Library(
+        database,
+        segments,
+        stores,
+        store_embedders.get,
+        ingest,
+        keep=settings.retrieval.open_stores,
+    )
+    stack.callback(library.close)
+    return ingest, library
+
+
+def _open_interpreter(
+    stack: AsyncExitStack, settings: Settings, database: Database, blobs: BlobStore
+) -> ThreadCode:
+    """Code of threads. No kernel is started before code is asked for."""
+    sessions = Sessions(settings.sandbox, settings.home)
+    verdict = RememberedVerdict(lambda: verdict_of(settings.sandbox, settings.home))
+    interpreter = ThreadCode(database, blobs, sessions, verdict, Limits.of(settings.sandbox))
+    stack.push_async_callback(interpreter.close)
+    return interpreter
 
 
 def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:

@@ -6,15 +6,42 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
+from localassist.errors import SandboxUnavailable
+from localassist.sandbox.choosing import choose
+from localassist.sandbox.config import SandboxSettings
+
 # Timing decides no test, and a busy machine is slow at times.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# Where kernels find their packages. Unset is where `make setup` puts them.
+KERNELS = os.environ.get("LOCALASSIST_SANDBOX__ENVIRONMENT")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs isolation where none works, unless REQUIRE_SANDBOX forbids that."""
+    if item.get_closest_marker("sandbox") is not None and (reason := why_no_sandbox()):
+        if os.environ.get("REQUIRE_SANDBOX", "0") not in ("", "0"):
+            pytest.fail(f"REQUIRE_SANDBOX is set, and there is none: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
+@cache
+def why_no_sandbox() -> str | None:
+    """Why no kernel can be isolated here, None where it can."""
+    settings = SandboxSettings(environment=None if KERNELS is None else Path(KERNELS))
+    try:
+        choose(settings, Path(os.devnull))
+    except SandboxUnavailable as error:
+        return error.message
+    return None
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +56,8 @@ def localassist_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOCALASSIST_ENGINE__TUNING_SECONDS", "0")
     # And convert the embedding model anew.
     monkeypatch.setenv("LOCALASSIST_RETRIEVAL__EMBEDDER_BACKEND", "torch")
+    if KERNELS is not None:
+        monkeypatch.setenv("LOCALASSIST_SANDBOX__ENVIRONMENT", KERNELS)
     return home
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
@@ -166,6 +167,7 @@ def metric_tables() -> str:
             _metric_table(
                 "Documents", metrics.document_metrics(IngestCounters(), Histogram([1.0]))
             ),
+            _metric_table("Code", metrics.kernel_metrics(Counter())),
         ]
     )
 

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from localassist.cli import bench, chat, files, keys, models, serve, stores, tools
+from localassist.cli import (
+    bench,
+    chat,
+    doctor,
+    files,
+    keys,
+    models,
+    sandbox,
+    serve,
+    stores,
+    tools,
+)
 from localassist.cli.output import EXIT_USAGE, report
 from localassist.errors import LocalAssistError
 
@@ -24,11 +35,13 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(files.app, name="files")
 app.add_typer(stores.app, name="stores")
 app.add_typer(tools.app, name="tools")
 app.add_typer(keys.app, name="keys")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(bench.app, name="bench")
 
 

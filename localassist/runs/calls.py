@@ -12,7 +12,7 @@ from typing import Any
 
 from localassist.core import GeneratedText, ToolCall, Usage
 from localassist.errors import InvalidRequest
-from localassist.runs.searching import FILE_SEARCH, Search
+from localassist.runs.built_ins import Outcome
 from localassist.schemas.runs import RunUsage
 from localassist.storage import items, run_events
 from localassist.storage.database import Session
@@ -22,7 +22,7 @@ from localassist.tools.metadata import as_metadata
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The calls of one turn. ``searches`` are those of them that were file searches, by call id.
+    """The calls of one turn. ``outcomes`` are of those that were made by us, by call id.
 
     ``said_in`` is the message with which the same turn began. ``evidence`` becomes the step's
     metadata, each value as JSON text, cut to what fits.
@@ -31,25 +31,29 @@ class Round:
     calls: tuple[ToolCall, ...]
     generated: GeneratedText
     usage: Usage
-    searches: Mapping[str, Search] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     said_in: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def functions(self) -> tuple[ToolCall, ...]:
         """The calls that the caller has to answer."""
-        return tuple(call for call in self.calls if call.id not in self.searches)
+        return tuple(call for call in self.calls if call.id not in self.outcomes)
 
 
 def store_round(session: Session, row: RunRow, step: RunStepRow, made: Round) -> None:
-    """Let the step show the round, and keep it, with what was found, for the turns that follow."""
+    """Let the step show the round, and keep it, with what came of it, for the turns that follow."""
     step.usage = RunUsage.of(made.usage).dump()
     step.metadata_ = as_metadata(made.evidence)
     shown, kept = [], []
     for call in made.calls:
-        search = made.searches.get(call.id)
-        shown.append(_function(call, output=None) if search is None else search.step_call(call.id))
-        kept.append(asdict(call) if search is None else {**asdict(call), "built_in": FILE_SEARCH})
+        outcome = made.outcomes.get(call.id)
+        if outcome is None:
+            shown.append(_function(call, output=None))
+            kept.append(asdict(call))
+        else:
+            shown.append(outcome.step_call(call.id))
+            kept.append({**asdict(call), "built_in": outcome.tool})
     step.step_details = {"type": "tool_calls", "tool_calls": shown}
     items.append(
         session,
@@ -60,8 +64,10 @@ def store_round(session: Session, row: RunRow, step: RunStepRow, made: Round) ->
         payload={"calls": kept, "said_in": made.said_in},
     )
     for call in made.calls:
-        if call.id in made.searches:
-            payload = made.searches[call.id].payload(call)
+        outcome = made.outcomes.get(call.id)
+        if outcome is not None:
+            named = {"call_id": call.id, "name": call.name, "built_in": outcome.tool}
+            payload = {**named, **outcome.payload()}
             items.append(session, row.thread_id, "output", run_id=row.id, payload=payload)
 
 

@@ -29,10 +29,24 @@ INTERRUPTED = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What readers see of a message, where it is not just what the model said."""
+    """What readers see of a message: files of images, and below them a text, if there is any."""
 
     text: str
     annotations: tuple[Mapping[str, Any], ...] = ()
+    images: tuple[str, ...] = ()
+
+    def content(self) -> list[dict[str, Any]]:
+        """Its parts, in wire form."""
+        parts = [image_part(file_id) for file_id in self.images]
+        if self.text:
+            text = {"value": self.text, "annotations": list(self.annotations)}
+            parts.append({"type": "text", "text": text})
+        return parts
+
+
+def image_part(file_id: str) -> dict[str, Any]:
+    """A part of a message's content that shows an image."""
+    return {"type": "image_file", "image_file": {"file_id": file_id}}
 
 
 def change_status(session: Session, row: RunRow, status: str) -> list[RunEvent]:
@@ -62,7 +76,7 @@ def end_run(session: Session, row: RunRow, status: str) -> list[RunEvent]:
             message_id = step.step_details["message_creation"]["message_id"]
             streamed = run_events.streamed_text(session, row.id, message_id)
             said = GeneratedText(streamed.text, streamed.token_ids, row.model_id or "")
-            shown = Shown(streamed.text, streamed.annotations)
+            shown = Shown(streamed.text, streamed.annotations, streamed.images)
             reason = state.MESSAGE_INCOMPLETE_REASON.get(status)
             events += close_message(session, row, message_id, said, reason, shown)
         if status == "failed":
@@ -98,17 +112,15 @@ def close_message(
     message_id: str,
     said: GeneratedText,
     reason: str | None,
-    shown: Shown | None = None,
+    shown: Shown,
 ) -> list[RunEvent]:
-    """End a message that shows ``shown``, else just what was said; empty when the client has
-    deleted it in the meantime."""
+    """End a message in which the model has said ``said``; no events when the client has deleted it
+    in the meantime."""
     message = messages.find(session, message_id)
     if message is None:
         return []
-    shown = shown or Shown(said.text)
+    message.content = shown.content()
     if shown.text:
-        text = {"value": shown.text, "annotations": list(shown.annotations)}
-        message.content = [{"type": "text", "text": text}]
         items.append(
             session, row.thread_id, "message", run_id=row.id, message_id=message_id, generated=said
         )

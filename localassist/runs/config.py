@@ -38,6 +38,10 @@ class RunSettings(BaseModel):
     max_tool_rounds: int = Field(default=20, ge=1)
     """Rounds of tool calls after which a run fails instead of going round for ever."""
 
+    code_attempts: int = Field(default=3, ge=1)
+    """Cells in a row that may fail before a model that is led through its calls says what happened,
+    instead of writing another one."""
+
     passages_share: float = Field(default=0.5, gt=0, le=0.9)
     """The part of a model's context, or of what is left of a run's `max_prompt_tokens`, that a file
     search may fill with passages."""

@@ -7,13 +7,13 @@ too long for the newest exchange are cut, and say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from localassist.core import ChatMessage, Role, ToolCall
 from localassist.errors import PromptRejected
-from localassist.runs.searching import is_built_in, output_text
+from localassist.runs.built_ins import output_text, tool_of
 from localassist.storage.items import Item
 
 CountTokens = Callable[[Sequence[ChatMessage]], int]
@@ -56,13 +56,22 @@ class Context:
     cut: tuple[CutOutput, ...] = ()
 
 
-def conversation(items: Sequence[Item], run_id: str | None = None) -> list[Entry]:
+def conversation(
+    items: Sequence[Item], run_id: str | None = None, hidden: Container[str] = ()
+) -> list[Entry]:
     """Items as chat messages. A turn that said something and then called tools is one message.
     Calls that were never answered, because their run ended first, are left out, and so are those of
-    built-in tools in other runs than ``run_id``: what was found is for the run that looked for it.
+    built-in tools in other runs than ``run_id``, for what was found is for the run that looked for
+    it, and those of ``hidden`` tools. Images that our code has shown are left out, too.
 
-    Raises PromptRejected for images, which no text model can read.
+    Raises PromptRejected for images of the caller's, which no text model can read.
     """
+
+    def is_seen(item: Item, entry: Mapping[str, Any]) -> bool:
+        tool = tool_of(entry)
+        is_own = run_id is not None and item.run_id == run_id
+        return tool is None or (is_own and tool not in hidden)
+
     entries: list[Entry] = []
     answered = {item.payload["call_id"] for item in items if item.kind == "output"}
     for item in items:
@@ -71,8 +80,7 @@ def conversation(items: Sequence[Item], run_id: str | None = None) -> list[Entry
             message = ChatMessage(role, _text(item), generated=item.generated)
             entries.append(Entry(message, item.message_id, item.run_id))
         elif item.kind == "calls":
-            is_own = run_id is not None and item.run_id == run_id
-            made = [call for call in item.payload["calls"] if is_own or not is_built_in(call)]
+            made = [call for call in item.payload["calls"] if is_seen(item, call)]
             if not made or not answered.issuperset(call["id"] for call in made):
                 continue
             said = item.payload.get("said_in")
@@ -84,7 +92,7 @@ def conversation(items: Sequence[Item], run_id: str | None = None) -> list[Entry
             generated = item.generated if is_whole else None
             message = ChatMessage("assistant", text, tool_calls=calls, generated=generated)
             entries.append(Entry(message, said, item.run_id))
-        elif not is_built_in(item.payload) or (run_id is not None and item.run_id == run_id):
+        elif is_seen(item, item.payload):
             payload = item.payload
             message = ChatMessage(
                 "tool",
@@ -94,6 +102,12 @@ def conversation(items: Sequence[Item], run_id: str | None = None) -> list[Entry
             )
             entries.append(Entry(message, None, item.run_id))
     return entries
+
+
+def newest_question(items: Sequence[Item]) -> str:
+    """The newest message of the user's."""
+    asked = [e.message for e in conversation(items) if e.message.role == "user"]
+    return asked[-1].content if asked else ""
 
 
 def fit(
@@ -241,10 +255,9 @@ def _start(entries: Sequence[Entry], last_messages: int | None, run_id: str | No
 
 
 def _text(item: Item) -> str:
-    texts: list[str] = []
-    for part in item.content:
-        texts.append(_part_text(part, item.message_id))
-    return "\n".join(texts)
+    is_ours = item.role == "assistant" and item.run_id is not None
+    shown = [p for p in item.content if not (is_ours and p["type"] == "image_file")]
+    return "\n".join(_part_text(part, item.message_id) for part in shown)
 
 
 def _part_text(part: dict[str, Any], message_id: str | None) -> str:

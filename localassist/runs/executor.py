@@ -344,4 +344,12 @@ def _job(session: Session, row: RunRow, is_taken_over: bool) -> Job:
         if step.usage is not None:
             used += Usage(step.usage["prompt_tokens"], step.usage["completion_tokens"])
     sampling = row.request["temperature"], row.request["top_p"]
-    return Job(runs.to_wire(row), row.project_id, *sampling, used, row.interruptions, is_taken_over)
+    return Job(
+        runs.to_wire(row),
+        row.project_id,
+        *sampling,
+        used,
+        row.interruptions,
+        is_taken_over,
+        row.request.get("code_limits", {}),  # runs of earlier releases have none
+    )

@@ -18,6 +18,7 @@ from localassist.errors import (
     PromptRejected,
     StorageError,
 )
+from localassist.runs.coding import Coding, Workplace
 from localassist.runs.config import RunSettings
 from localassist.runs.recorder import OpenMessage, Recorder
 from localassist.runs.searching import Searcher, Stores
@@ -35,12 +36,18 @@ class RunLoop:
     """Works runs; one instance serves all of a process."""
 
     def __init__(
-        self, database: Database, models: Models, searcher: Searcher, settings: RunSettings
+        self,
+        database: Database,
+        models: Models,
+        searcher: Searcher,
+        coding: Coding,
+        settings: RunSettings,
     ) -> None:
         self._models = models
         self._searcher = searcher
+        self._coding = coding
         self._settings = settings
-        self._turns = Turns(database, models.validate, searcher, settings)
+        self._turns = Turns(database, models.validate, searcher, coding, settings)
 
     async def work(self, job: Job, recorder: Recorder) -> None:
         """Take the run to its next rest. Raises LeaseLost, StorageError, or CancelledError."""
@@ -71,10 +78,14 @@ class RunLoop:
         stores = Stores()
         if toolbox.file_search is not None and has_choice:
             stores = await self._searcher.stores(job.project, run)
-        calls = has_choice and (bool(toolbox.functions) or bool(stores.ids))
+        place: Workplace | None = None
+        if toolbox.code_interpreter and has_choice:
+            place = await self._coding.workplace(job.project, run, job.code_limits)
+        can_run = place is not None and place.verdict.ok
+        calls = has_choice and (bool(toolbox.functions) or bool(stores.ids) or can_run)
         while True:
             async with self._models.chat(run.model, calls_functions=calls) as model:
-                subject = Subject(job, recorder, model, toolbox, stores)
+                subject = Subject(job, recorder, model, toolbox, stores, place)
                 used = await self._turns.take(subject, opened)
             if used is None:
                 return

@@ -34,13 +34,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OpenMessage:
-    """A message that is being written, and what it says so far."""
+    """A message that is being written, and what it shows so far: images, and below them a text."""
 
     message_id: str
     step_id: str
     text: str = ""
     token_ids: tuple[int, ...] = ()
     annotations: tuple[Mapping[str, Any], ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +67,29 @@ class Recorder:
         # be stored behind the second.
         self.turn = asyncio.Lock()
         self.on_pending: Callable[[Recorder], None] = lambda _: None
+        self.open_usage: Usage | None = None
+        """What an open step of calls has used, while they are being made: should the run end
+        meanwhile, the step has used it all the same."""
 
     # -- progress: buffered ---------------------------------------------------------------------
 
-    def text(self, message_id: str, piece: Piece, *, is_first: bool) -> None:
-        """Add text to the open message."""
-        self._buffer(_text_delta(message_id, piece, is_first=is_first))
+    def text(self, opened: OpenMessage, piece: Piece, *, is_first: bool) -> None:
+        """Add text to the open message, below its images."""
+        index = len(opened.images)
+        part = _first_text(index, piece) if is_first else _more_text(index, piece)
+        self._buffer(_message_delta(opened.message_id, part, token_ids=piece.token_ids))
 
-    def call_started(self, step_id: str, index: int, call_id: str, name: str) -> None:
-        """Announce a function call in the open step."""
-        part = wire.first_function(index, call_id, name)
+    def call(self, step_id: str, part: wire.Payload) -> None:
+        """Add a fragment, one of those that ``schemas.events`` makes, to the calls of the open
+        step. Code can print character by character: what it adds to the same logs before they are
+        stored is one event."""
+        last = self._pending[-1] if self._pending else None
+        if last is not None and last.name == wire.STEP_DELTA:
+            joined = wire.with_logs_of(last.data, step_id, part)
+            if joined is not None:
+                self._pending[-1] = NewEvent(wire.STEP_DELTA, joined)
+                return
         self._buffer(NewEvent(wire.STEP_DELTA, wire.step_delta(step_id, part)))
-
-    def call_arguments(self, step_id: str, index: int, arguments: str) -> None:
-        """Add a fragment of arguments to an announced call."""
-        part = wire.more_arguments(index, arguments)
-        self._buffer(NewEvent(wire.STEP_DELTA, wire.step_delta(step_id, part)))
-
-    def search_called(self, step_id: str, index: int, call_id: str) -> None:
-        """Announce a file search in the open step; nothing more is told until the step ends."""
-        self._buffer(_search_delta(step_id, index, call_id))
 
     async def flush(self) -> None:
         """Store what is buffered. Raises LeaseLost."""
@@ -122,8 +126,8 @@ class Recorder:
                 if step.type == "message_creation":
                     message_id = step.step_details["message_creation"]["message_id"]
                     said = run_events.streamed_text(session, row.id, message_id)
-                    found = said.text, said.token_ids, said.annotations
-                    return OpenMessage(message_id, step.id, *found), events
+                    shown = said.text, said.token_ids, said.annotations, said.images
+                    return OpenMessage(message_id, step.id, *shown), events
                 calls.keep_calls(session, row, step)
                 step.last_error = changes.INTERRUPTED
                 events += changes.end_step(session, row, step, "failed")
@@ -131,9 +135,12 @@ class Recorder:
 
         return await self._commit(change, durable=False)
 
-    async def open_message(self, model_id: str, begun: Sequence[Piece] = ()) -> OpenMessage:
-        """Begin a message_creation step and its message, written by ``model_id``, with its first
-        text when there is any: what a reader waits for takes no second transaction."""
+    async def open_message(
+        self, model_id: str, begun: Sequence[Piece] = (), images: Sequence[str] = ()
+    ) -> OpenMessage:
+        """Begin a message_creation step and its message, written by ``model_id``, with its images
+        and its first text when there are any: what a reader waits for takes no second
+        transaction."""
 
         def change(session: Session, row: RunRow) -> tuple[OpenMessage, list[RunEvent]]:
             message = MessageRow(
@@ -160,10 +167,9 @@ class Recorder:
                 NewEvent(wire.MESSAGE_CREATED, opened),
                 NewEvent(wire.MESSAGE_IN_PROGRESS, opened),
             ]
-            events += [
-                _text_delta(message.id, piece, is_first=at == 0) for at, piece in enumerate(begun)
-            ]
-            return OpenMessage(message.id, step.id), run_events.append(session, row, events)
+            events += _first_deltas(message.id, begun, images)
+            made = OpenMessage(message.id, step.id, images=tuple(images))
+            return made, run_events.append(session, row, events)
 
         return await self._commit(change, durable=False)
 
@@ -172,11 +178,10 @@ class Recorder:
         opened: OpenMessage,
         said: GeneratedText,
         usage: Usage,
-        *,
-        shown: Shown | None = None,
+        shown: Shown,
     ) -> None:
-        """End the open message with its whole text, and its step; the run goes on. ``shown`` where
-        readers see something else than what was said."""
+        """End the open message, in which the model has said ``said``, and its step; the run goes
+        on."""
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
             return None, _close(session, row, opened, said, usage, shown, None)
@@ -188,9 +193,9 @@ class Recorder:
         opened: OpenMessage,
         said: GeneratedText,
         usage: Usage,
+        shown: Shown,
         *,
         evidence: Mapping[str, Any],
-        shown: Shown | None = None,
         is_cut_off: bool = False,
     ) -> None:
         """End the open message, its step and the run. ``evidence``, as in ``Round``, says
@@ -206,15 +211,15 @@ class Recorder:
 
         await self._commit(change)
 
-    async def open_calls(self, search_id: str | None = None) -> str:
-        """Begin a tool_calls step, with a file search of this id if one is given; returns the
+    async def open_calls(self, part: wire.Payload | None = None) -> str:
+        """Begin a tool_calls step, with the first fragment of a call if one is given; returns the
         step's id."""
 
         def change(session: Session, row: RunRow) -> tuple[str, list[RunEvent]]:
             step = run_steps.insert(session, row, {"type": "tool_calls", "tool_calls": []})
             events = changes.step_opened(row, step)
-            if search_id is not None:
-                events.append(_search_delta(step.id, 0, search_id))
+            if part is not None:
+                events.append(NewEvent(wire.STEP_DELTA, wire.step_delta(step.id, part)))
             return step.id, run_events.append(session, row, events)
 
         return await self._commit(change, durable=False)
@@ -244,6 +249,7 @@ class Recorder:
             return None, changes.end_step(session, row, step, "completed")
 
         await self._commit(change, durable=False)
+        self.open_usage = None
 
     async def note_truncation(self, truncation: dict[str, Any]) -> None:
         """Record on the run what did not fit into the context."""
@@ -264,13 +270,14 @@ class Recorder:
     ) -> None:
         """End the run, closing whatever is open the way ``status`` demands. ``usage`` is that of
         the open step, when it is known."""
+        used = usage or self.open_usage
 
         def change(session: Session, row: RunRow) -> tuple[None, list[RunEvent]]:
             row.last_error = last_error
             row.incomplete_reason = incomplete_reason
-            if usage is not None:
+            if used is not None:
                 for step in run_steps.open_steps(session, row.id):
-                    step.usage = RunUsage.of(usage).dump()
+                    step.usage = RunUsage.of(used).dump()
             return None, changes.end_run(session, row, status)
 
         await self._commit(change)
@@ -298,15 +305,36 @@ class Recorder:
         return await settled(commit, lambda: self.put_back(pending))
 
 
-def _search_delta(step_id: str, index: int, call_id: str) -> NewEvent:
-    return NewEvent(wire.STEP_DELTA, wire.step_delta(step_id, wire.file_search(index, call_id)))
+def _first_deltas(message_id: str, begun: Sequence[Piece], images: Sequence[str]) -> list[NewEvent]:
+    """Images and the first piece of text come in one delta."""
+    parts = [wire.image_file(at, file_id) for at, file_id in enumerate(images)]
+    if not begun:
+        return [_message_delta(message_id, *parts)] if parts else []
+    first, index = begun[0], len(images)
+    text = _first_text(index, first)
+    deltas = [_message_delta(message_id, *parts, text, token_ids=first.token_ids)]
+    for piece in begun[1:]:
+        part = _more_text(index, piece)
+        deltas.append(_message_delta(message_id, part, token_ids=piece.token_ids))
+    return deltas
 
 
-def _text_delta(message_id: str, piece: Piece, *, is_first: bool) -> NewEvent:
-    annotations = [wire.indexed(at, one) for at, one in enumerate(piece.annotations, piece.first)]
-    made = wire.first_text if is_first else wire.more_text
-    part = made(0, piece.text, annotations)
-    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta(message_id, part), piece.token_ids)
+def _first_text(index: int, piece: Piece) -> wire.Payload:
+    return wire.first_text(index, piece.text, _indexed(piece))
+
+
+def _more_text(index: int, piece: Piece) -> wire.Payload:
+    return wire.more_text(index, piece.text, _indexed(piece))
+
+
+def _indexed(piece: Piece) -> list[wire.Payload]:
+    return [wire.indexed(at, one) for at, one in enumerate(piece.annotations, piece.first)]
+
+
+def _message_delta(
+    message_id: str, *parts: wire.Payload, token_ids: tuple[int, ...] = ()
+) -> NewEvent:
+    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta(message_id, *parts), token_ids)
 
 
 def _close(
@@ -315,7 +343,7 @@ def _close(
     opened: OpenMessage,
     said: GeneratedText,
     usage: Usage,
-    shown: Shown | None,
+    shown: Shown,
     incomplete_reason: str | None,
     evidence: Mapping[str, Any] | None = None,
 ) -> list[RunEvent]:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from localassist import clock
 from localassist.core import ToolCall
@@ -63,6 +63,8 @@ class Search:
     score_threshold: float = 0.0
     unread: int = 0
 
+    tool: ClassVar[str] = FILE_SEARCH
+
     def step_call(self, call_id: str) -> dict[str, Any]:
         """The call as a run step shows it."""
         found = [
@@ -78,12 +80,9 @@ class Search:
         outcome = FileSearchOutcome(ranking_options=ranking, results=found)
         return FileSearchToolCall(id=call_id, file_search=outcome).dump()
 
-    def payload(self, call: ToolCall) -> dict[str, Any]:
-        """The search as the output item of its call."""
+    def payload(self) -> dict[str, Any]:
+        """The search as its output item keeps it."""
         return {
-            "call_id": call.id,
-            "name": call.name,
-            "built_in": FILE_SEARCH,
             "queries": list(self.queries),
             "results": [_dumped(result) for result in self.results],
             "unread": self.unread,
@@ -108,16 +107,9 @@ def queries_in(call: ToolCall) -> list[str]:
     return [query for query in wanted if query.strip()]
 
 
-def is_built_in(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of a calls item, or the payload of an output item, is a tool of ours."""
-    return "built_in" in entry
-
-
-def output_text(payload: Mapping[str, Any]) -> str:
-    """What the model is shown of a call's output."""
-    if is_built_in(payload):
-        return render([_loaded(entry) for entry in payload["results"]], payload["unread"])
-    return str(payload["output"])
+def found_text(payload: Mapping[str, Any]) -> str:
+    """What the model is shown of a search."""
+    return render([_loaded(entry) for entry in payload["results"]], payload["unread"])
 
 
 def found_by(items: Sequence[Item], run_id: str) -> Search | None:
@@ -125,7 +117,9 @@ def found_by(items: Sequence[Item], run_id: str) -> Search | None:
     searches = [
         item.payload
         for item in items
-        if item.kind == "output" and item.run_id == run_id and is_built_in(item.payload)
+        if item.kind == "output"
+        and item.run_id == run_id
+        and item.payload.get("built_in") == FILE_SEARCH
     ]
     if not searches:
         return None

@@ -33,6 +33,7 @@ from localassist.schemas.runs import (
 from localassist.services.attachments import Attachments
 from localassist.services.messages import insert_message
 from localassist.services.models import Models
+from localassist.services.sandbox_limits import wanted_limits
 from localassist.services.threads import create_thread
 from localassist.services.tools import check_functions, check_response_format
 from localassist.storage import (
@@ -242,6 +243,7 @@ def _resolved(
         "tools": [tool.dump() for tool in tools],
         "tool_resources": {},
         "file_ids": assistant.file_ids,
+        "code_limits": wanted_limits(assistant.metadata),
         "temperature": temperature if body.temperature is None else body.temperature,
         "top_p": top_p if body.top_p is None else body.top_p,
         "max_prompt_tokens": body.max_prompt_tokens,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from localassist.core import Usage
+from localassist.runs.coding import Workplace
 from localassist.runs.recorder import Recorder
 from localassist.runs.searching import Stores
 from localassist.schemas.runs import Run
@@ -17,8 +18,8 @@ from localassist.tools.base import Toolbox
 @dataclass(frozen=True, slots=True)
 class Job:
     """A claimed run: its wire form and its project, the sampling values as requested (None where it
-    left them open), what its earlier turns have used, how often its workers died, and whether it
-    comes from one that did."""
+    left them open), what its earlier turns have used, how often its workers died, whether it comes
+    from one that did, and what its code is to keep below, if that is less than the operator's."""
 
     run: Run
     project: str
@@ -27,17 +28,20 @@ class Job:
     used: Usage
     interruptions: int
     is_taken_over: bool
+    code_limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A run at the beginning of a turn, and what it is worked with."""
+    """A run at the beginning of a turn, and what it is worked with. ``place`` is where its code is
+    run, None where it declares none."""
 
     job: Job
     recorder: Recorder
     model: ChatModel
     toolbox: Toolbox
     stores: Stores
+    place: Workplace | None = None
 
     @property
     def run(self) -> Run:

@@ -139,6 +139,22 @@ def code_logs(index: int, output_index: int, logs: str) -> Payload:
     return _code_output(index, {"index": output_index, "type": "logs", "logs": logs})
 
 
+def with_logs_of(delta: Payload, step_id: str, part: Payload) -> Payload | None:
+    """A step's delta with the text of ``part`` as well, when both add to the same logs."""
+    (before,) = delta["delta"]["step_details"]["tool_calls"]
+    old, new = _logs(before), _logs(part)
+    if old is None or new is None or delta["id"] != step_id:
+        return None
+    if (before["index"], old["index"]) != (part["index"], new["index"]):
+        return None
+    return step_delta(step_id, code_logs(part["index"], new["index"], old["logs"] + new["logs"]))
+
+
+def _logs(part: Payload) -> Payload | None:
+    outputs: list[Payload] = part.get("code_interpreter", {}).get("outputs") or []
+    return outputs[0] if outputs and outputs[0]["type"] == "logs" else None
+
+
 def code_image(index: int, output_index: int, file_id: str) -> Payload:
     return _code_output(
         index, {"index": output_index, "type": "image", "image": {"file_id": file_id}}

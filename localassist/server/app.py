@@ -35,7 +35,13 @@ def create_app(
     keys = runtime.keys if asks_for_keys else None
     gate = Gate(runtime.default_project, settings.api_keys, keys)
     paths = {route.endpoint: route.path for route in ROUTES if isinstance(route, Route)}
-    metrics = Metrics(runtime.pool, runtime.ingest.counters, runtime.library.seconds, paths)
+    metrics = Metrics(
+        runtime.pool,
+        runtime.ingest.counters,
+        runtime.library.seconds,
+        runtime.interpreter.counts,
+        paths,
+    )
     app = Starlette(
         routes=ROUTES,
         middleware=_middleware(settings, gate, metrics),

@@ -1,4 +1,5 @@
-"""What Prometheus reads: counters of requests, models, engines and documents, collected when asked.
+"""What Prometheus reads: counters of requests, models, engines, documents and kernels, collected
+when asked.
 
 Every number in an engine's own counters is a metric, ``localassist_engine_<field>``, without being
 named here; ``_HELP`` only says more about the known ones. Each application has its own metrics.
@@ -7,7 +8,7 @@ named here; ``_HELP`` only says more about the known ones. Each application has 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -63,13 +64,17 @@ class Metrics:
         pool: EnginePool | None,
         ingested: IngestCounters,
         search_seconds: Histogram,
+        kernels: Callable[[], Mapping[str, int]],
         paths: Mapping[Any, str],
     ) -> None:
-        """``paths`` are the routes' paths by endpoint: what counts as one route."""
+        """``kernels`` counts those of the code interpreter, ``paths`` are the routes' paths by
+        endpoint: what counts as one route."""
         self._paths = paths
         self._requests: Counter[tuple[str, str, str]] = Counter()
         self._registry = CollectorRegistry()
-        self._registry.register(_OurCollector(pool, ingested, search_seconds, self._requests))
+        self._registry.register(
+            _OurCollector(pool, ingested, search_seconds, kernels, self._requests)
+        )
         ProcessCollector(registry=self._registry)
 
     def count_request(self, scope: Scope, status: int) -> None:
@@ -116,11 +121,13 @@ class _OurCollector(Collector):
         pool: EnginePool | None,
         ingested: IngestCounters,
         search_seconds: Histogram,
+        kernels: Callable[[], Mapping[str, int]],
         requests: Counter[tuple[str, str, str]],
     ) -> None:
         self._pool = pool
         self._ingested = ingested
         self._search_seconds = search_seconds
+        self._kernels = kernels
         self._requests = requests
 
     def collect(self) -> Iterator[Metric]:
@@ -130,6 +137,7 @@ class _OurCollector(Collector):
             yield from model_metrics(self._pool.loaded())
             yield from engine_metrics(self._pool.loaded())
         yield from document_metrics(self._ingested, self._search_seconds)
+        yield from kernel_metrics(self._kernels())
 
 
 def request_metrics(requests: Mapping[tuple[str, str, str], int]) -> Iterator[Metric]:
@@ -218,6 +226,22 @@ def document_metrics(ingested: IngestCounters, search_seconds: Histogram) -> Ite
     buckets = [(_bound(bound), count) for bound, count in search_seconds.buckets()]
     seconds.add_metric((), buckets, search_seconds.sum)
     yield seconds
+
+
+def kernel_metrics(counts: Mapping[str, int]) -> Iterator[Metric]:
+    """Kernels of the code interpreter now, and what has happened to all there were."""
+    state = _gauge("kernels", "Kernels of the code interpreter, by state.", "state")
+    for name in ("busy", "idle", "warm"):
+        state.add_metric((name,), counts.get(name, 0))
+    yield state
+    started = _counter("kernels_started", "Kernels that came up.")
+    started.add_metric((), counts.get("started", 0))
+    yield started
+    text = "Kernels that ended before their thread did: closed to make room, idle too long, dead."
+    ended = _counter("kernels_ended", text, "reason")
+    for reason in ("evicted", "expired", "died"):
+        ended.add_metric((reason,), counts.get(reason, 0))
+    yield ended
 
 
 def is_gauge(field: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from localassist.sandbox.limits import Limits
 from localassist.schemas.assistants import Assistant, AssistantCreate, AssistantUpdate
 from localassist.schemas.base import Deleted, ListQuery, Page
 from localassist.services.attachments import Attachments
 from localassist.services.models import Models
 from localassist.services.owned_files import share_files
+from localassist.services.sandbox_limits import check_limits
 from localassist.services.tools import check_files, check_functions, check_response_format
 from localassist.storage import assistants
 from localassist.storage.database import Database, Session
@@ -19,15 +21,19 @@ _SIMPLE = ("name", "description", "instructions", "temperature", "top_p", "reaso
 
 
 class Assistants:
-    """``/assistants``."""
+    """``/assistants``. ``maxima`` are the limits of code that an assistant may lower."""
 
-    def __init__(self, database: Database, models: Models, attachments: Attachments) -> None:
+    def __init__(
+        self, database: Database, models: Models, attachments: Attachments, maxima: Limits
+    ) -> None:
         self._database = database
         self._attachments = attachments
         self._models = models
+        self._maxima = maxima
 
     async def create(self, project: str, body: AssistantCreate) -> Assistant:
-        """Raises InvalidRequest (unknown model or file) and GrammarRejected (a tool's schema)."""
+        """Raises InvalidRequest (unknown model or file, a limit of code that is none) and
+        GrammarRejected (a tool's schema)."""
         fields = await self._fields(body)
         # A run will follow; by then the model should be there.
         functions = any(tool.type == "function" for tool in body.tools)
@@ -95,6 +101,7 @@ class Assistants:
                 check_response_format, fields["response_format"], self._models.validate
             )
         if "metadata" in given:
+            check_limits(body.metadata, self._maxima)
             fields["metadata"] = body.metadata
         if "file_ids" in given:
             fields["file_ids"] = body.file_ids

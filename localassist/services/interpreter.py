@@ -44,6 +44,15 @@ class Interpreter(Protocol):
         """Whether code can be run here at all; remembered once it was found out."""
         ...
 
+    def verdict_so_far(self) -> Verdict | None:
+        """What is known of that without waiting; asking makes it known soon."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Kernels now (``busy``, ``idle``, ``warm``), and what has happened to those there were
+        (``started``, ``evicted``, ``expired``, ``died``)."""
+        ...
+
     def prepare(self, project: str, thread_id: str, wanted: Mapping[str, float]) -> None:
         """Start the thread's kernel, if it has none, in the background: code is about to come.
         ``wanted`` are lower limits, by field of ``sandbox.limits.Limits``."""

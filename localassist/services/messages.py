@@ -6,8 +6,15 @@ from typing import Any
 
 from localassist.errors import InvalidRequest
 from localassist.schemas.base import Deleted, ListQuery, Page
-from localassist.schemas.messages import Message, MessageCreate, MessageUpdate, normalise_content
+from localassist.schemas.messages import (
+    ImageFilePart,
+    Message,
+    MessageCreate,
+    MessageUpdate,
+    normalise_content,
+)
 from localassist.services.attachments import Attachments
+from localassist.services.tools import check_files
 from localassist.storage import messages, threads
 from localassist.storage.database import Database, Session
 
@@ -72,11 +79,15 @@ def insert_message(
     body: MessageCreate,
     attachments: Attachments,
 ) -> Message:
-    """Store a message of the caller's on a thread whose lock is held, and its files with it."""
+    """Store a message of the caller's on a thread whose lock is held, and its files with it. Raises
+    InvalidRequest for files that are not there."""
+    content = normalise_content(body.content)
+    images = [part.image_file.file_id for part in content if isinstance(part, ImageFilePart)]
+    check_files(session, project, images, "content")
     attachments.attach_message(session, project, thread_id, body)
     fields: dict[str, Any] = {
         "role": body.role,
-        "content": [part.dump() for part in normalise_content(body.content)],
+        "content": [part.dump() for part in content],
         "attachments": [attachment.dump() for attachment in body.attachments or []],
         "file_ids": body.file_ids,
         "metadata": body.metadata,

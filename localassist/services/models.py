@@ -31,6 +31,7 @@ from localassist.registry.manifest import ModelManifest
 from localassist.retrieval.embedders import Embedder
 from localassist.schemas.base import Page
 from localassist.schemas.models import Model
+from localassist.tools.code_interpreter import Coder
 from localassist.tools.grammar import Validate
 from localassist.tools.guided import GuidedCaller
 
@@ -48,13 +49,15 @@ LoadEmbedder = Callable[[ModelManifest], Awaitable[Embedder]]
 @dataclass(frozen=True, slots=True)
 class ChatModel:
     """A loaded chat model, ready for turns. ``guided`` is set for models that are led through
-    tool calls instead of writing them. The manifest's tool mode is settled, never ``auto``."""
+    tool calls instead of writing them, and ``coder`` leads the same through writing code. The
+    manifest's tool mode is settled, never ``auto``."""
 
     manifest: ModelManifest
     engine: Engine
     prompts: PromptBuilder
     tool_format: ToolCallFormat
     guided: GuidedCaller | None
+    coder: Coder | None = None
 
     def sampling(self, temperature: float | None, top_p: float | None) -> SamplingParams:
         """The model's own defaults, with what the request sets."""
@@ -221,10 +224,11 @@ class Models:
         if mode != "guided":
             tool_format = detect(template, control_tokens_of(engine.tokenize))
         prompts = PromptBuilder(engine, template, tool_format, manifest.id)
-        guided = None
+        guided = coder = None
         if manifest.tool_mode == "guided":
             guided = GuidedCaller(engine, prompts, self._similarity)
-        return ChatModel(manifest, engine, prompts, tool_format, guided)
+            coder = Coder(engine, prompts, self._similarity)
+        return ChatModel(manifest, engine, prompts, tool_format, guided, coder)
 
     def _template(self, manifest: ModelManifest, engine: Engine) -> ChatTemplate:
         """Made once per model, because finding out what a template can express takes a while. Knows

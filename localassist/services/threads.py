@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from localassist.schemas.base import Deleted
 from localassist.schemas.threads import Thread, ThreadCreate, ThreadUpdate
@@ -13,13 +13,13 @@ from localassist.storage.database import Database, Session
 
 
 class Threads:
-    """``/threads``. ``on_deleted`` is told the active runs of a thread that goes."""
+    """``/threads``. ``on_deleted`` is told which thread has gone, with its active runs."""
 
     def __init__(
         self,
         database: Database,
         attachments: Attachments,
-        on_deleted: Callable[[list[str]], None],
+        on_deleted: Callable[[str, list[str]], Awaitable[None]],
     ) -> None:
         self._database = database
         self._attachments = attachments
@@ -55,7 +55,7 @@ class Threads:
             threads.delete(session, project, thread_id)
             return [] if active is None else [active]
 
-        self._on_deleted(await self._database.write(change))
+        await self._on_deleted(thread_id, await self._database.write(change))
         return Deleted(id=thread_id, object="thread.deleted")
 
 

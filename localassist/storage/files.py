@@ -31,10 +31,12 @@ def insert(
     purpose: str,
     blob: Blob,
     expires_after: int | None,
+    file_id: str | None = None,
 ) -> File:
+    """Store a file. ``file_id`` is given where its name is made of it."""
     at = clock.now()
     row = FileRow(
-        id=ids.new_id("file"),
+        id=ids.new_id("file") if file_id is None else file_id,
         project_id=project,
         created_at=at,
         filename=filename,

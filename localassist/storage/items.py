@@ -18,7 +18,9 @@ class Item:
     """One item as the context builder reads it.
 
     kind ``message``: role and content parts of the message. ``calls``: payload
-    ``{"calls": [{id, name, arguments}]}``. ``output``: payload ``{call_id, name, output}``.
+    ``{"calls": [{id, name, arguments}]}``. ``output``: payload ``{call_id, name, output}``. Calls
+    and outputs of tools of ours name the tool under ``built_in``, and such outputs have what came
+    of it in place of ``output``.
     """
 
     seq: int

@@ -92,16 +92,17 @@ def read(session: Session, run_id: str, after_seq: int) -> list[RunEvent]:
 
 @dataclass(frozen=True, slots=True)
 class StreamedText:
-    """A message so far: its text, the tokens behind it, and its annotations as the message shows
-    them."""
+    """A message so far: its text, the tokens behind it, its annotations as the message shows them,
+    and the files of the images before the text."""
 
     text: str
     token_ids: tuple[int, ...]
     annotations: tuple[dict[str, Any], ...]
+    images: tuple[str, ...] = ()
 
 
 def streamed_text(session: Session, run_id: str, message_id: str) -> StreamedText:
-    """The text of a message so far, from the deltas in the log."""
+    """What a message shows so far, from the deltas in the log."""
     rows = session.execute(
         select(RunEventRow.data, RunEventRow.token_ids)
         .where(RunEventRow.run_id == run_id, RunEventRow.name == MESSAGE_DELTA)
@@ -111,10 +112,13 @@ def streamed_text(session: Session, run_id: str, message_id: str) -> StreamedTex
     tokens = array("I")
     for data, packed in rows:
         if data["id"] == message_id:
-            parts += [part["text"] for part in data["delta"]["content"] if "text" in part]
+            parts += data["delta"]["content"]
             tokens.extend(unpack(packed))
-    annotations = [_unindexed(one) for part in parts for one in part.get("annotations", ())]
-    return StreamedText("".join(part["value"] for part in parts), tuple(tokens), tuple(annotations))
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    annotations = [_unindexed(one) for text in texts for one in text.get("annotations", ())]
+    images = [part["image_file"]["file_id"] for part in parts if part["type"] == "image_file"]
+    said = "".join(text["value"] for text in texts)
+    return StreamedText(said, tuple(tokens), tuple(annotations), tuple(images))
 
 
 def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str, Any]]:
@@ -138,13 +142,25 @@ def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str
 
 
 def _add_fragment(call: dict[str, Any], part: dict[str, Any]) -> None:
-    """Texts grow; entries of a list come one by one."""
     whole = call[call["type"]]
     for key, value in part[call["type"]].items():
         if isinstance(value, list):
-            whole[key] = [*whole[key], *map(_unindexed, value)]
+            whole[key] = _with_outputs(whole[key], value)
         else:
             whole[key] += value
+
+
+def _with_outputs(
+    outputs: Sequence[dict[str, Any]], fragments: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Outputs of code come one by one, and only the newest can grow, which is a text."""
+    grown = list(outputs)
+    for fragment in fragments:
+        output = _unindexed(fragment)
+        if fragment["index"] < len(grown):
+            output["logs"] = grown.pop()["logs"] + output["logs"]
+        grown.append(output)
+    return grown
 
 
 def _unindexed(entry: dict[str, Any]) -> dict[str, Any]:

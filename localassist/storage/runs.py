@@ -5,7 +5,7 @@ Only ``runs.recorder`` changes a run's status; this module stores and finds.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select, update
@@ -16,7 +16,7 @@ from localassist.schemas.base import ListQuery, Page, merge_metadata
 from localassist.schemas.runs import Run
 from localassist.storage.database import Session
 from localassist.storage.pagination import page
-from localassist.storage.tables import RunRow
+from localassist.storage.tables import AssistantRow, RunRow, ThreadRow
 
 MISSING = "No run found with id '{id}'."
 _OWNED = (
@@ -92,6 +92,23 @@ def list_page(session: Session, project: str, thread_id: str, query: ListQuery) 
     return page(
         session, RunRow, project, wanted, query, to_wire, parent_id=thread_id, missing=MISSING
     )
+
+
+def code_file_ids(
+    session: Session, project: str, assistant_id: str, thread_id: str, own: Mapping[str, Any]
+) -> list[str]:
+    """The files that code of a run with these tool resources of its own finds, each once: those,
+    else its assistant's, and its thread's."""
+    owners: list[tuple[type[AssistantRow] | type[ThreadRow], str]] = [(ThreadRow, thread_id)]
+    if "code_interpreter" not in own:
+        owners.insert(0, (AssistantRow, assistant_id))
+    named = [own]
+    for table, owner_id in owners:
+        named += session.scalars(
+            select(table.tool_resources).where(table.id == owner_id, table.project_id == project)
+        )
+    lists = [(resources.get("code_interpreter") or {}).get("file_ids") or [] for resources in named]
+    return list(dict.fromkeys(file_id for file_ids in lists for file_id in file_ids))
 
 
 def claim(

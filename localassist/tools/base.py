@@ -33,24 +33,21 @@ class SearchOptions:
 class Toolbox:
     """``functions`` are executed by the caller; ``positions`` are their places among all tools.
     ``file_search`` is set when it is declared; the first of several counts.
-    ``unserved`` names declared built-in tools without an implementation here: the model is not
-    told about them."""
+    ``code_interpreter``: it is declared."""
 
     functions: tuple[ToolSpec, ...] = ()
     positions: tuple[int, ...] = ()
     file_search: SearchOptions | None = None
-    unserved: tuple[str, ...] = ()
+    code_interpreter: bool = False
 
     @classmethod
     def from_wire(cls, tools: Sequence[Mapping[str, Any]]) -> Toolbox:
         positions = [at for at, tool in enumerate(tools) if tool["type"] == "function"]
         functions = [function_spec(tools[at]["function"]) for at in positions]
         searches = [tool for tool in tools if tool["type"] == "file_search"]
-        served = ("function", "file_search")
-        unserved = [tool["type"] for tool in tools if tool["type"] not in served]
         return cls(
             tuple(functions),
             tuple(positions),
             SearchOptions.from_wire(searches[0]) if searches else None,
-            tuple(dict.fromkeys(unserved)),
+            any(tool["type"] == "code_interpreter" for tool in tools),
         )

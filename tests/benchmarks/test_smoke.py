@@ -151,6 +151,17 @@ def test_tools_accuracy() -> None:
     assert report["data"] == "own set" and report["measured"] == {}
 
 
+def test_tools_cell_masks() -> None:
+    rows = {row["of"]: row for row in report_of("tools.cell_masks")["rows"]}
+    assert rows["compile"]["p50 µs"] > 0 and rows["mask, worked examples"]["samples"] > 100
+
+
+def test_tools_coding() -> None:
+    rows = report_of("tools.coding")["rows"]
+    assert {row["subject"] for row in rows} == {"worked forms", "model alone"}
+    assert all(row["decided %"] == 100 for row in rows)
+
+
 def test_tools_compile_time() -> None:
     rows = {row["stage"]: row for row in report_of("tools.compile_time")["rows"]}
     assert len(rows) == 5 and all(0 < row["p50 ms"] <= row["p99 ms"] for row in rows.values())

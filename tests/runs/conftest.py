@@ -22,6 +22,7 @@ from localassist.schemas.run_steps import RunStep
 from localassist.schemas.runs import Run, RunCreate
 from localassist.schemas.threads import ThreadCreate
 from localassist.settings import load_settings
+from tests.runs.kernels import NOWHERE, FakeInterpreter
 
 P = "proj_default"
 WEATHER = {
@@ -42,10 +43,17 @@ OpenRuntime = Callable[..., AbstractAsyncContextManager[Runtime]]
 
 @pytest.fixture
 def open_scripted(tmp_path: Path) -> OpenRuntime:
-    """Opens runtimes on one data folder; ``engine`` answers for a model of the given tool mode."""
+    """Opens runtimes on one data folder; ``engine`` answers for a model of the given tool mode.
+    Code cannot be run, unless an ``interpreter`` is given; None means kernels in isolation."""
+
+    nowhere = FakeInterpreter(verdict=NOWHERE)
 
     def opened(
-        engine: ScriptedEngine, *, tool_mode: str = "native", **sections: Any
+        engine: ScriptedEngine,
+        *,
+        tool_mode: str = "native",
+        interpreter: FakeInterpreter | None = nowhere,
+        **sections: Any,
     ) -> AbstractAsyncContextManager[Runtime]:
         _add_model(tmp_path / "data", tool_mode)
         sections.setdefault("runs", {"poll_seconds": 0.05, "flush_seconds": 0.005})
@@ -57,7 +65,12 @@ def open_scripted(tmp_path: Path) -> OpenRuntime:
         async def embedders(manifest: ModelManifest) -> HashingEmbedder:
             return HashingEmbedder()
 
-        return open_runtime(settings, engines=engines, embedders=embedders)
+        return open_runtime(
+            settings,
+            engines=engines,
+            embedders=embedders,
+            interpreter=interpreter,
+        )
 
     return opened
 

@@ -9,8 +9,8 @@ import pytest
 
 from localassist.engine import ScriptedEngine
 from localassist.engine.request import Generate
+from localassist.runs.annotating import AnnotatedText
 from localassist.runs.recorder import OpenMessage
-from localassist.runs.turn_writer import CitedText
 from localassist.schemas.base import ListQuery
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import Run
@@ -238,7 +238,7 @@ async def test_a_cancelled_answer_keeps_its_annotations(open_scripted: OpenRunti
 
 def test_places_are_counted_from_the_beginning_of_the_message() -> None:
     before = [{"text": "【1:0†source】", "start_index": 3, "end_index": 15}]
-    text = CitedText(OpenMessage("msg_1", "step_1", "𝔘né【1:0†source】", (), tuple(before)))
+    text = AnnotatedText(OpenMessage("msg_1", "step_1", "𝔘né【1:0†source】", (), tuple(before)))
     piece = text.add(
         Cited(" 𝔙 【1:1†source】.", (Citation("【1:1†source】", 3, 15, "file-1", "q"),))
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,11 @@ def test_parts_are_joined_and_images_refused() -> None:
     image = {"type": "image_file", "image_file": {"file_id": "file-x"}}
     with pytest.raises(PromptRejected, match="msg_1 contains an image"):
         conversation([item("message", message_id="msg_1", role="user", content=[image])])
+    shown = item("message", role="assistant", content=[image, *text("Here it is.")])
+    [entry] = conversation([shown])  # by code of a run
+    assert entry.message.content == "Here it is."
+    with pytest.raises(PromptRejected, match="contains an image"):
+        conversation([replace(shown, run_id=None)])
 
 
 def exchange(*outputs: str) -> list[Entry]:

@@ -7,15 +7,28 @@ from typing import Any
 import pytest
 
 from localassist.chat.formats import ToolChoice
-from localassist.errors import InvalidRequest, LocalAssistError
-from localassist.runs.offer import Offer, Progress, check_choice, offer
+from localassist.errors import InvalidRequest, LocalAssistError, SandboxUnavailable
+from localassist.runs.coding import Workplace
+from localassist.runs.offer import Means, Offer, Progress, check_choice, offer
+from localassist.sandbox.verdict import Verdict
 from localassist.tools.base import Toolbox
+from localassist.tools.code_interpreter.base import CodeFile
 
 FILE_SEARCH = {"type": "file_search"}
 CODE = {"type": "code_interpreter"}
 START = Progress()
 CALLED = Progress(1, has_called=True)
 SEARCHED = Progress(1, has_searched=True)
+RAN = Progress(1, has_run_code=True)
+FAILED = Progress(2, has_run_code=True, failures=2)
+OFTEN_FAILED = Progress(3, has_run_code=True, failures=3)
+FILES = (CodeFile("table.csv", "file-1", 12),)
+WORKING = Workplace("p", "thread_1", Verdict("bubblewrap", "strong", ok=True), files=FILES)
+BROKEN = Workplace(
+    "p",
+    "thread_1",
+    Verdict("bubblewrap", "none", False, ("bwrap was not found.",), "apt install bubblewrap"),
+)
 
 
 def function(name: str) -> dict[str, Any]:
@@ -26,9 +39,9 @@ def chosen(name: str) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name}}
 
 
-def made(tools: list[Any], choice: Any = "auto", done: Progress = START, **options: bool) -> Offer:
-    options = {"calls_itself": False, "has_stores": True, **options}
-    return offer(Toolbox.from_wire(tools), choice, done, **options)
+def made(tools: list[Any], choice: Any = "auto", done: Progress = START, **options: Any) -> Offer:
+    means = Means(**{"calls_itself": False, "has_stores": True, **options})
+    return offer(Toolbox.from_wire(tools), choice, done, means)
 
 
 def names(may: Offer) -> list[str]:
@@ -106,11 +119,92 @@ def test_a_grounded_answer_leaves_no_room_for_a_second_search() -> None:
     assert names(both) == ["f", "file_search"]
 
 
+@pytest.mark.parametrize(
+    ("tools", "choice", "done", "search", "code", "functions", "mode"),
+    [
+        ([CODE], "auto", START, "no", "may", [], "auto"),
+        ([CODE], "none", START, "no", "no", [], "none"),
+        ([CODE], "required", START, "no", "must", [], "auto"),
+        ([CODE], CODE, START, "no", "must", [], "none"),
+        ([CODE, function("f")], "auto", START, "no", "may", ["f"], "auto"),
+        ([CODE, function("f")], "required", START, "no", "must", ["f"], "auto"),
+        ([CODE, function("f")], chosen("f"), START, "no", "no", ["f"], "named"),
+        ([CODE, function("f")], CODE, START, "no", "must", [], "none"),
+        ([CODE, function("f")], "auto", CALLED, "no", "no", ["f"], "auto"),
+        ([CODE, FILE_SEARCH], "auto", START, "may", "may", [], "auto"),
+        ([CODE, FILE_SEARCH], "required", START, "must", "may", [], "auto"),
+        ([CODE, FILE_SEARCH], FILE_SEARCH, START, "must", "no", [], "none"),
+        ([CODE, FILE_SEARCH], CODE, START, "no", "must", [], "none"),
+        ([CODE, FILE_SEARCH], "auto", SEARCHED, "no", "no", [], "none"),
+        ([CODE], "auto", RAN, "no", "no", [], "none"),
+        ([CODE], CODE, FAILED, "no", "again", [], "none"),
+        ([CODE], CODE, OFTEN_FAILED, "no", "no", [], "none"),
+    ],
+)
+def test_a_model_whose_code_is_asked_for(
+    tools: list[Any],
+    choice: Any,
+    done: Progress,
+    search: str,
+    code: str,
+    functions: list[str],
+    mode: str,
+) -> None:
+    may = made(tools, choice, done, place=WORKING, writes_cells=True, code_attempts=3)
+    found = (may.search, may.code, names(may), may.choice.mode, may.code_name)
+    assert found == (search, code, functions, mode, None)
+    assert may.leads == (search != "no" or code != "no")
+
+
+@pytest.mark.parametrize(
+    ("choice", "done", "mode"),
+    [
+        ("auto", START, ToolChoice("auto")),
+        ("required", START, ToolChoice("required")),
+        (CODE, START, ToolChoice("named", "run_python")),
+        (CODE, FAILED, ToolChoice("auto")),
+        ("none", START, ToolChoice("none")),
+    ],
+)
+def test_a_model_that_writes_code_itself(choice: Any, done: Progress, mode: ToolChoice) -> None:
+    may = made([function("python"), CODE], choice, done, calls_itself=True, place=WORKING)
+    assert may.choice == mode and not may.leads
+    if mode.mode != "none":
+        assert (names(may), may.code_name) == (["python", "run_python"], "run_python")
+        assert "table.csv" in may.functions[-1].description
+
+
+def test_a_model_that_is_never_asked_can_be_told_to_write_code() -> None:
+    assert names(made([CODE], place=WORKING)) == []
+    may = made([CODE], CODE, place=WORKING)
+    assert (may.choice, may.code_name) == (ToolChoice("named", "python"), "python")
+    assert made([CODE], CODE, RAN, place=WORKING) == Offer()
+
+
+def test_code_may_follow_a_grounded_answer() -> None:
+    options = {"calls_itself": True, "is_grounded": True, "place": WORKING}
+    may = made([FILE_SEARCH, CODE], "auto", SEARCHED, **options)
+    assert names(may) == ["file_search", "python"]
+
+
+@pytest.mark.parametrize("calls_itself", [True, False])
 @pytest.mark.parametrize("choice", [CODE, "required"])
-def test_what_nobody_serves_cannot_be_demanded(choice: Any) -> None:
-    with pytest.raises(LocalAssistError, match="requires code_interpreter"):
-        made([CODE], choice)
-    assert made([CODE, FILE_SEARCH], "required").search == "must"
+def test_code_cannot_be_demanded_where_it_cannot_be_run(choice: Any, calls_itself: bool) -> None:
+    options = {"calls_itself": calls_itself, "writes_cells": True, "place": BROKEN}
+    with pytest.raises(SandboxUnavailable) as caught:
+        made([CODE], choice, **options)
+    assert "bwrap was not found." in caught.value.message
+    assert "apt install bubblewrap" in caught.value.message
+    assert made([CODE], choice, RAN, **options).code_name is None
+    for tools in ([CODE, FILE_SEARCH], [CODE, function("f")]):
+        may = made(tools, "auto", **options)
+        assert (may.code, may.code_name) == ("no", None)
+        made(tools, "required", **options)
+
+
+def test_a_call_cannot_be_demanded_without_tools() -> None:
+    with pytest.raises(LocalAssistError, match="none is declared"):
+        made([], "required")
 
 
 def test_choices_must_be_declared() -> None:

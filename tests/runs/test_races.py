@@ -179,10 +179,10 @@ async def test_progress_stays_in_order_when_a_write_fails(
             return await original(change, durable=durable)
 
         monkeypatch.setattr(writer, "commit", fail_once)
-        recorder.text(opened.message_id, Piece("first "), is_first=True)
+        recorder.text(opened, Piece("first "), is_first=True)
         flush = asyncio.create_task(recorder.flush())
         await asyncio.sleep(0)
-        recorder.text(opened.message_id, Piece("second"), is_first=False)
+        recorder.text(opened, Piece("second"), is_first=False)
         await asyncio.gather(flush, recorder.open_calls(), return_exceptions=True)
         stored = await runtime.runs._database.read(lambda s: run_events.read(s, run.id, -1))
         deltas = [e.data["delta"] for e in stored if e.name == "thread.message.delta"]

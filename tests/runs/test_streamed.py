@@ -31,8 +31,8 @@ def calls(*parts: Any) -> NewEvent:
     return NewEvent(wire.STEP_DELTA, wire.step_delta("step_1", *parts))
 
 
-def said(part: Any, *token_ids: int) -> NewEvent:
-    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta("msg_1", part), token_ids)
+def said(parts: list[Any], *token_ids: int) -> NewEvent:
+    return NewEvent(wire.MESSAGE_DELTA, wire.message_delta("msg_1", *parts), token_ids)
 
 
 async def test_texts_and_calls_add_up(open_scripted: OpenRuntime) -> None:
@@ -43,11 +43,13 @@ async def test_texts_and_calls_add_up(open_scripted: OpenRuntime) -> None:
         calls(wire.more_code(1, "print")),
         calls(wire.more_code(1, "(4)"), wire.first_function(2, "call_c", "f")),
         calls(wire.code_logs(1, 0, "4")),
+        calls(wire.code_logs(1, 0, "2\n")),
         calls(image, wire.more_arguments(2, "{}")),
-        said(wire.first_text(0, "A"), 7),
-        said(wire.more_text(0, " 【1:0†source】", [wire.indexed(0, MARK)])),
-        said(wire.more_text(0, " "), 8, 9),
-        said(wire.more_text(0, PATH["text"], [wire.indexed(1, PATH)])),
+        calls(wire.code_logs(1, 2, "more")),
+        said([wire.image_file(0, "file-3"), wire.first_text(1, "A")], 7),
+        said([wire.more_text(1, " 【1:0†source】", [wire.indexed(0, MARK)])]),
+        said([wire.more_text(1, " ")], 8, 9),
+        said([wire.more_text(1, PATH["text"], [wire.indexed(1, PATH)])]),
     ]
 
     def change(session: Any) -> Any:
@@ -70,8 +72,9 @@ async def test_texts_and_calls_add_up(open_scripted: OpenRuntime) -> None:
             "code_interpreter": {
                 "input": "print(4)",
                 "outputs": [
-                    {"type": "logs", "logs": "4"},
+                    {"type": "logs", "logs": "42\n"},
                     {"type": "image", "image": {"file_id": "file-3"}},
+                    {"type": "logs", "logs": "more"},
                 ],
             },
         },
@@ -83,4 +86,5 @@ async def test_texts_and_calls_add_up(open_scripted: OpenRuntime) -> None:
     ]
     assert text.text == "A 【1:0†source】 sandbox:/mnt/data/a"
     assert text.token_ids == (7, 8, 9) and text.annotations == (MARK, PATH)
+    assert text.images == ("file-3",)
     assert stored == [event.data for event in logged]  # reading has changed nothing

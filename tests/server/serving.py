@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
+from typing import Any, cast
 
 import openai
 import uvicorn
@@ -19,13 +20,27 @@ from localassist.runtime import open_runtime
 from localassist.server.app import create_app
 from localassist.server.serve import listen
 from localassist.settings import Settings
+from tests.runs.kernels import NOWHERE, FakeInterpreter
 
 
 class Stage:
-    """Holds the engine that every model name means at the moment."""
+    """Holds the engine that every model name means at the moment, and what runs code; with
+    ``has_kernels`` that is the real thing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_kernels: bool = False) -> None:
         self.engine = ScriptedEngine()
+        self.interpreter = FakeInterpreter(verdict=NOWHERE)
+        self.has_kernels = has_kernels
+
+
+class _OnStage:
+    """The interpreter of the moment."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stage.interpreter, name)
 
 
 def scripted(stage: Stage):  # type: ignore[no-untyped-def]
@@ -37,7 +52,12 @@ def scripted(stage: Stage):  # type: ignore[no-untyped-def]
     async def load_embedder(manifest: ModelManifest) -> Embedder:
         return HashingEmbedder()
 
-    return partial(open_runtime, engines=load_engine, embedders=load_embedder)
+    return partial(
+        open_runtime,
+        engines=load_engine,
+        embedders=load_embedder,
+        interpreter=None if stage.has_kernels else cast(Any, _OnStage(stage)),
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from localassist.engine.loading import LoadProgress
 from localassist.engine.request import Engine
 from localassist.engine.scripted_backend import ScriptedBackend
 from localassist.engine.worker import EngineCounters
+from localassist.sandbox.verdict import Verdict
 from localassist.schemas.vector_stores import VectorStoreCreate
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
@@ -38,6 +40,16 @@ def load(model_id: str, progress: LoadProgress) -> Engine:
     return LlamaEngine(ScriptedBackend, model_id, EngineSettings(max_sequences=2))
 
 
+class Kernels:
+    """What an interpreter tells of its kernels."""
+
+    def counts(self) -> dict[str, int]:
+        return {"busy": 2, "idle": 1, "warm": 1, "started": 9, "died": 3}
+
+    def verdict_so_far(self) -> Verdict | None:
+        return Verdict("bubblewrap", "none", False, ("It is not installed.",), "apt install it")
+
+
 @asynccontextmanager
 async def opened(
     home: Path, server: ServerSettings | None = None
@@ -46,7 +58,8 @@ async def opened(
     pool = EnginePool(load, estimate=lambda _: 2 * MIB, budget=MemoryBudget(3 * MIB))
     settings = load_settings(home)
     async with scripted(Stage())(settings) as runtime:
-        app = create_app(dataclasses.replace(runtime, pool=pool), server or settings.server)
+        staged: Any = {"pool": pool, "interpreter": Kernels()}
+        app = create_app(dataclasses.replace(runtime, **staged), server or settings.server)
         try:
             yield app, pool
         finally:
@@ -144,7 +157,28 @@ async def test_metrics_ask_for_a_key_where_the_api_does(tmp_path: Path) -> None:
         models = [{"id": "a", "state": "busy", "progress": 1.0}]
         health = await request(app, "GET", "/health", headers=KEY)
         idle: dict[str, object] = {"embedders_loading": [], "ingest": []}
-        assert json.loads(health.body) == {"status": "ok", "models": models, **idle}
+        told = json.loads(health.body)
+        sandbox, kernels = told.pop("sandbox"), told.pop("kernels")
+        assert told == {"status": "ok", "models": models, **idle}
+        assert sandbox == {
+            "provider": "bubblewrap",
+            "level": "none",
+            "ok": False,
+            "reasons": ["It is not installed."],
+            "fix_hint": "apt install it",
+        }
+        assert kernels == Kernels().counts()
+
+
+async def test_kernels_are_counted_by_state_and_by_how_they_ended(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, _):
+        found = await scrape(app)
+    states = {s: found["localassist_kernels", (s,)] for s in ("busy", "idle", "warm")}
+    assert states == {"busy": 2, "idle": 1, "warm": 1}
+    assert found["localassist_kernels_started_total", ()] == 9
+    ended = "localassist_kernels_ended_total"
+    reasons = {r: found[ended, (r,)] for r in ("evicted", "expired", "died")}
+    assert reasons == {"evicted": 0, "expired": 0, "died": 3}
 
 
 async def test_every_metric_is_explained(tmp_path: Path) -> None:

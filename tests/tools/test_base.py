@@ -20,7 +20,8 @@ def test_functions_are_offered_and_built_ins_are_named() -> None:
     assert box.functions == (ToolSpec("f"), ToolSpec("g", parameters=no_arguments))
     assert box.positions == (1, 3)
     assert box.file_search == SearchOptions(max_results=3)
-    assert box.unserved == ("code_interpreter",)
+    assert box.code_interpreter
+    assert not Toolbox.from_wire([{"type": "file_search"}]).code_interpreter
 
 
 def test_options_of_a_search() -> None:

@@ -1,8 +1,9 @@
-"""``/health``, outside the API: is this process serving, which models are loaded, and how far are
-the files that it reads?"""
+"""``/health``, outside the API: is this process serving, which models are loaded, how far are the
+files that it reads, and can it run code?"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -31,6 +32,9 @@ async def health(request: Request) -> Response:
         {"file_id": file.file_id, "units": file.units, "total_units": file.total_units}
         for file in runtime.ingest.progress()
     ]
+    verdict = runtime.interpreter.verdict_so_far()
+    answer["sandbox"] = None if verdict is None else asdict(verdict)
+    answer["kernels"] = runtime.interpreter.counts()
     return JSONResponse(answer)
 
 

@@ -127,7 +127,9 @@ def base_url(host: str, port: int) -> str:
 def listen(settings: ServerSettings) -> socket.socket:
     """The listening socket, so that a port in use is reported before a model is loaded."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio sends small packets at once only on sockets that are TCP by name; otherwise a client
+    # that keeps its connection open waits 40 ms for the second half of each answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))

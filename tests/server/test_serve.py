@@ -91,3 +91,20 @@ def test_a_settled_process_hands_over_quickly_and_collects_little() -> None:
     finally:
         sys.setswitchinterval(before)
         gc.unfreeze()
+
+
+async def test_small_answers_are_sent_at_once() -> None:
+    """On the library's own loop, where nothing but the kind of listener decides it."""
+    is_direct: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = writer.get_extra_info("socket")
+        is_direct.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listen(ServerSettings(port=0)) as listener:
+        async with await asyncio.start_server(accept, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            assert await asyncio.wait_for(is_direct, 10)
+            writer.close()
+            await writer.wait_closed()

@@ -1,13 +1,15 @@
 """Bytes of a request body → JSON data that every later layer can hold.
 
-Refuses what is no JSON, and JSON that some layer below would choke on: nesting without end, numbers
-beyond 64 bits, text with NUL or unpaired surrogates. Knows nothing of any resource.
+Refuses what is no JSON, and JSON that some layer below would choke on: nesting without end, values
+by the million, numbers beyond 64 bits, text with NUL or unpaired surrogates. Knows nothing of any
+resource.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -17,6 +19,7 @@ from localassist.schemas.base import is_storable
 from localassist.schemas.phrases import Step, join_path
 
 MAX_DEPTH = 100
+MAX_VALUES = 500_000
 _LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
 _TOO_LARGE = 2**64
 
@@ -25,6 +28,8 @@ _NOT_JSON = (
     "your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was "
     "not valid JSON.)"
 )
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 # Where a value sits: its parent's place and its own step. A linked list costs nothing until an
 # error needs the path.
@@ -46,12 +51,31 @@ def read_object(raw: bytes) -> dict[str, Any]:
 
 
 def _parse(raw: bytes) -> Any:
+    _refuse_floods(raw)
     try:
         return json.loads(raw, parse_int=_read_integer, parse_constant=_refuse_constant)
     except RecursionError:
         raise _too_deep() from None
     except ValueError:
         raise InvalidRequest(_NOT_JSON) from None
+
+
+def _refuse_floods(raw: bytes) -> None:
+    """Two bytes of JSON can be an object of seventy in memory, and each is looked at while nobody
+    else is served. What is counted are the beginnings of values; only a body that may have too many
+    is looked at without its strings."""
+    if _marks(raw) <= MAX_VALUES:
+        return
+    bare, strings = _STRING.subn(b"", raw, count=MAX_VALUES)
+    if strings == MAX_VALUES or _marks(bare) > MAX_VALUES:
+        raise InvalidRequest(
+            f"Invalid request body: too many values. At most {MAX_VALUES} are accepted.",
+            code="invalid_value",
+        )
+
+
+def _marks(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _read_integer(text: str) -> int:

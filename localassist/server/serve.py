@@ -22,6 +22,7 @@ from localassist.errors import ConfigError
 from localassist.runtime import open_keys, open_runtime
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
+from localassist.server.protocol import HttpProtocol
 
 if TYPE_CHECKING:
     from localassist.settings import Settings
@@ -98,6 +99,7 @@ async def _serve(
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=HttpProtocol,
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=settings.server.shutdown_grace_seconds,

@@ -37,18 +37,31 @@ class Upload:
 @asynccontextmanager
 async def read_upload(request: Request) -> AsyncIterator[Upload]:
     """The form of ``POST /files``, checked. Its spool file is gone afterwards."""
-    async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:
+    async with _read_form(request) as form:
         yield _checked(form)
 
 
 @asynccontextmanager
 async def read_part(request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
     """The bytes of the form of ``POST /uploads/{id}/parts``. Its spool file is gone afterwards."""
-    async with request.form(max_files=1, max_fields=_MAX_FIELDS) as form:
+    async with _read_form(request) as form:
         part = form.get("data")
         if not isinstance(part, UploadFile):
             raise InvalidRequest("'data' is a required property")
         yield _chunks(part)
+
+
+@asynccontextmanager
+async def _read_form(request: Request) -> AsyncIterator[FormData]:
+    try:
+        form = await request.form(max_files=1, max_fields=_MAX_FIELDS)
+    except UnicodeError:
+        # Callers name the codec of their texts, and Python has some that decode next to nothing.
+        raise InvalidRequest("The form's texts are not in the charset it names.") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:

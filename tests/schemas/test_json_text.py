@@ -6,6 +6,7 @@ import time
 import pytest
 
 from localassist.errors import InvalidRequest
+from localassist.schemas import json_text
 from localassist.schemas.json_text import MAX_DEPTH, read_object
 
 NOT_JSON = (
@@ -100,3 +101,26 @@ def test_recursion_bombs_are_answered_at_once(raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_object(raw)
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b'"\\""', b"null", b'[["a"]]'])
+def test_values_by_the_million_are_refused_before_they_take_memory(
+    monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    """The server stood still for minutes, and a body of 15 MB took more than a gigabyte."""
+    monkeypatch.setattr(json_text, "MAX_VALUES", 1000)
+    monkeypatch.setattr(json, "loads", lambda raw, **options: pytest.fail("it was read"))
+    with pytest.raises(InvalidRequest, match="too many values") as caught:
+        read_object(b'{"a": [' + b",".join([value] * 1001) + b"]}")
+    assert caught.value.code == "invalid_value"
+
+
+def test_text_full_of_brackets_is_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "MAX_VALUES", 1000)
+    text = '[{,"\\' * 2000
+    assert read_object(json.dumps({"a": text}).encode()) == {"a": text}
+
+
+def test_a_long_list_of_tokens_is_taken() -> None:
+    numbers = list(range(100_000))
+    assert read_object(json.dumps({"input": numbers}).encode()) == {"input": numbers}

@@ -18,6 +18,7 @@ from localassist.registry.manifest import ModelManifest
 from localassist.retrieval.embedders import Embedder, HashingEmbedder
 from localassist.runtime import open_runtime
 from localassist.server.app import create_app
+from localassist.server.protocol import HttpProtocol
 from localassist.server.serve import listen
 from localassist.settings import Settings
 from tests.runs.kernels import NOWHERE, FakeInterpreter
@@ -75,7 +76,8 @@ def in_process(settings: Settings, stage: Stage) -> Iterator[openai.OpenAI]:
 
 @contextmanager
 def on_socket(settings: Settings, stage: Stage) -> Iterator[openai.OpenAI]:
-    server = uvicorn.Server(uvicorn.Config("", lifespan="off", log_config=None, ws="none"))
+    config = uvicorn.Config("", http=HttpProtocol, lifespan="off", log_config=None, ws="none")
+    server = uvicorn.Server(config)
     loop = LoopThread("socket-test")
     with listen(settings.server) as listener:
 

@@ -26,6 +26,9 @@ from localassist.schemas.json_text import read_object
 from localassist.schemas.one_of import TAG_MARK, WRONG_KIND
 from localassist.schemas.phrases import Step, join_path
 
+# Long enough for the ids of many calls. An id that somebody made up may be longer than any of ours.
+MAX_MESSAGE = 16_384
+
 BodyT = TypeVar("BodyT", bound=Body)
 Details = dict[str, Any]
 
@@ -42,10 +45,9 @@ class ErrorEnvelope(WireModel):
 
     @classmethod
     def of(cls, error: LocalAssistError) -> ErrorEnvelope:
+        message = phrases.shorten(error.message, MAX_MESSAGE)
         return cls(
-            error=ErrorBody(
-                message=error.message, type=error.type, param=error.param, code=error.code
-            )
+            error=ErrorBody(message=message, type=error.type, param=error.param, code=error.code)
         )
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from localassist.schemas.errors import MAX_MESSAGE
+
 ENVELOPE = {"message", "type", "param", "code"}
 # Nothing of how the server is made or where it lies may show.
 _INSIDE = ("Traceback (most", 'File "', "site-packages", "localassist/", "sqlalchemy", "sqlite3")
@@ -27,6 +29,6 @@ def check(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any
     assert isinstance(error["message"], str) and error["message"]
     assert error["type"] == "invalid_request_error" or status == 429
     assert all(error[key] is None or isinstance(error[key], str) for key in ("param", "code"))
-    assert len(body) < 4096, "the caller's words are repeated, but not by the page"
+    assert len(error["message"]) <= MAX_MESSAGE + 1, "the caller's words are repeated without end"
     assert not any(inside in error["message"] for inside in _INSIDE), error
     return error

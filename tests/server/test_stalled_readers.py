@@ -19,6 +19,7 @@ from localassist.server.sse import EventStream, record
 RECORD = record("x" * 2**16)
 # Several times what the operating system's buffers take on both sides together.
 RECORDS = 1000
+STALLED = 3
 
 
 class Streams:
@@ -27,6 +28,7 @@ class Streams:
     def __init__(self) -> None:
         self.taken: list[int] = []
         self.ended = 0
+        self.are_over = asyncio.Event()
 
     async def records(self, place: int) -> AsyncGenerator[bytes, None]:
         try:
@@ -35,6 +37,8 @@ class Streams:
                 yield RECORD
         finally:
             self.ended += 1
+            if self.ended == STALLED + 1:
+                self.are_over.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.taken.append(0)
@@ -56,7 +60,7 @@ async def test_who_does_not_read_is_not_written_to_and_holds_up_nobody() -> None
     with listen(ServerSettings(port=0)) as listener:
         serving = await loop.create_server(connect, sock=listener)
         address = listener.getsockname()
-        stalled = [socket.create_connection(address) for _ in range(3)]
+        stalled = [socket.create_connection(address) for _ in range(STALLED)]
         for connection in stalled:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         reader, writer = await asyncio.open_connection(*address)
@@ -73,7 +77,6 @@ async def test_who_does_not_read_is_not_written_to_and_holds_up_nobody() -> None
         # And all of it goes with them.
         for connection in stalled:
             connection.close()
-        while app.ended < len(app.taken):
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(app.are_over.wait(), 30)
         serving.close()
         await serving.wait_closed()

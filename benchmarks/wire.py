@@ -53,10 +53,21 @@ class Recording:
     arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
 
+class Refused(RuntimeError):
+    """The server has answered with an error."""
+
+
 async def post(base_url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The JSON answer of a request that succeeds."""
+    """The JSON answer of a request. Raises Refused."""
+    return await ask(base_url, "POST", path, body)
+
+
+async def ask(
+    base_url: str, method: str, path: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The same with any method."""
     recording = Recording()
-    await _record(base_url, path, body, recording)
+    await _record(base_url, path, body, recording, method)
     answer: dict[str, Any] = json.loads(b"".join(part for _, part in recording.parts))
     return answer
 
@@ -132,9 +143,15 @@ def _streamed(
     )
 
 
-async def _record(base_url: str, path: str, body: dict[str, Any], recording: Recording) -> None:
+async def _record(
+    base_url: str,
+    path: str,
+    body: dict[str, Any] | None,
+    recording: Recording,
+    method: str = "POST",
+) -> None:
     async def write_down() -> None:
-        async for part in _body(base_url, path, body):
+        async for part in _body(base_url, method, path, body):
             recording.parts.append((perf_counter(), part))
             recording.arrived.release()
 
@@ -159,17 +176,20 @@ def _events(recording: Recording) -> list[tuple[float, str, dict[str, Any]]]:
     return found
 
 
-async def _body(base_url: str, path: str, body: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _body(
+    base_url: str, method: str, path: str, body: dict[str, Any] | None
+) -> AsyncIterator[bytes]:
     """The parts of the response's body as the server sent them."""
     url = urlsplit(base_url + path)
-    content = json.dumps(body).encode()
+    content = b"" if body is None else json.dumps(body).encode()
+    target = f"{url.path}?{url.query}" if url.query else url.path
     reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=_LIMIT)
     try:
-        head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n{_HEADERS}"
+        head = f"{method} {target} HTTP/1.1\r\nHost: {url.netloc}\r\n{_HEADERS}"
         writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         if answer.split(" ", 2)[1] != "200":
-            raise RuntimeError(f"{path}: {answer} {(await reader.read(2000)).decode()}")
+            raise Refused(f"{path}: {answer} {(await reader.read(2000)).decode()}")
         if "transfer-encoding: chunked" not in answer.lower():
             yield await reader.read(-1)
             return

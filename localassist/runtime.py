@@ -30,13 +30,16 @@ from localassist.retrieval.parsers import supported
 from localassist.retrieval.parsing import ParserPool
 from localassist.retrieval.segments import SegmentStore
 from localassist.runs.coding import Coding
+from localassist.runs.counters import RunCounters
 from localassist.runs.events import EventLog
 from localassist.runs.executor import Executor
 from localassist.runs.feed import EventFeed
 from localassist.runs.loop import RunLoop
+from localassist.runs.records import RunRecords
 from localassist.runs.searching import Searcher
 from localassist.runs.service import Runs
 from localassist.runs.writer import RunWriter
+from localassist.sandbox.choosing import verdict_of
 from localassist.sandbox.limits import Limits
 from localassist.sandbox.sessions import Sessions
 from localassist.services.assistants import Assistants
@@ -54,7 +57,7 @@ from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.open_stores import OpenStores
 from localassist.services.owned_files import OwnedFiles
-from localassist.services.sandbox_verdict import RememberedVerdict, verdict_of
+from localassist.services.sandbox_verdict import RememberedVerdict
 from localassist.services.store_embedders import StoreEmbedders
 from localassist.services.thread_code import ThreadCode
 from localassist.services.threads import Threads
@@ -84,6 +87,7 @@ class Runtime:
     threads: Threads
     messages: Messages
     runs: Runs
+    run_counters: RunCounters
     files: Files
     owned_files: OwnedFiles
     uploads: Uploads
@@ -135,7 +139,8 @@ async def open_runtime(
             await files.sweep()
             await ingest.sweep()
 
-        executor = Executor(database, writer, feed, loop, settings.runs, on_sweep=sweep)
+        counters = RunCounters()
+        executor = Executor(database, writer, feed, loop, settings.runs, sweep, counters)
         attachments = Attachments(store_embedders.default_id, supported, ingest.wake)
         log = EventLog(database, feed, poll_seconds=settings.runs.poll_seconds)
         stack.push_async_callback(executor.close)
@@ -151,6 +156,7 @@ async def open_runtime(
             assistants=Assistants(database, models, attachments, Limits.of(settings.sandbox)),
             threads=Threads(database, attachments, thread_deleted),
             messages=Messages(database, attachments),
+            run_counters=counters,
             runs=Runs(database, models, writer, executor, log, settings.runs, attachments),
             files=files,
             owned_files=OwnedFiles(database, attachments),
@@ -172,9 +178,22 @@ async def open_runtime(
 @asynccontextmanager
 async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
     """Only the keys of the data folder, without starting to work. Raises StorageError."""
+    async with _database(settings) as database:
+        yield Keys(database)
+
+
+@asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[RunRecords]:
+    """Only the records of the data folder's runs, likewise."""
+    async with _database(settings) as database:
+        yield RunRecords(database)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
     database = await asyncio.to_thread(Database.open, settings.home, settings.storage)
     try:
-        yield Keys(database)
+        yield database
     finally:
         await database.close()
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from localassist.engine.config import EngineSettings
 from localassist.errors import ConfigError
-from localassist.observability.config import LoggingSettings
+from localassist.observability.config import LoggingSettings, TracingSettings
 from localassist.registry.config import ModelsSettings
 from localassist.retrieval.config import RetrievalSettings
 from localassist.runs.config import RunSettings
@@ -48,6 +48,7 @@ class Settings(BaseModel):
     runs: RunSettings = Field(default_factory=RunSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
 
 
 def load_settings(

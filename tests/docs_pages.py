@@ -1,4 +1,4 @@
-"""The reference pages that are made from the code: settings, the command line, metrics.
+"""The reference pages that are made from the code: endpoints, settings, commands, metrics.
 
 ``python -m tests.docs_pages`` rewrites what follows the marker in each page; what stands before it
 is written by hand. ``test_docs`` fails while a page does not say what the code does. Lives beside
@@ -24,10 +24,12 @@ from localassist.engine import EnginePool
 from localassist.engine.counters import EngineCounters
 from localassist.engine.footprint import MemoryBudget
 from localassist.engine.pool import LoadedModel
-from localassist.server import metrics
+from localassist.runs.counters import RunCounters
+from localassist.server import compatibility, metrics
 from localassist.services.histogram import Histogram
 from localassist.services.ingest_job import IngestCounters
 from localassist.settings import PREFIX, Settings
+from tests.published_parameters import PUBLISHED, published
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "localassist" / "docs"
@@ -161,7 +163,8 @@ def metric_tables() -> str:
     models = [*metrics.pool_metrics(pool), *metrics.model_metrics([model])]
     return "".join(
         [
-            _metric_table("Requests", metrics.request_metrics({})),
+            _metric_table("Requests", metrics.request_metrics({}, {})),
+            _metric_table("Runs", metrics.run_metrics(RunCounters(), 0)),
             _metric_table("Models", models),
             _metric_table("Engines", metrics.engine_metrics([model])),
             _metric_table(
@@ -186,7 +189,33 @@ def _never() -> NoReturn:
     raise AssertionError("nothing is loaded for a page")
 
 
+def endpoint_tables() -> str:
+    """What becomes of every endpoint and parameter of the hosted API."""
+    return "".join(map(_endpoint_table, compatibility.report()))
+
+
+def _endpoint_table(endpoint: compatibility.Endpoint) -> str:
+    parts = [
+        f"\n## {endpoint.name}\n",
+        _sentence(endpoint.status, endpoint.note, endpoint.versions),
+    ]
+    if endpoint.parameters:
+        parts += ["", "| Parameter | | |", "|---|---|---|"]
+    for parameter in endpoint.parameters:
+        is_old = parameter.versions == ("v1",) and endpoint.versions != ("v1",)
+        note = "; ".join(filter(None, ["version 1" if is_old else "", parameter.note]))
+        place = "" if parameter.place == "body" else f" ({parameter.place})"
+        parts.append(f"| `{parameter.name}`{place} | {parameter.status} | {note} |")
+    return "\n".join(parts) + "\n"
+
+
+def _sentence(status: str, note: str, versions: tuple[str, ...]) -> str:
+    said = [f"**{status}**", note, "version 1 only" if versions == ("v1",) else ""]
+    return "; ".join(filter(None, said))
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "api.md": endpoint_tables,
     "configuration.md": configuration,
     "cli.md": command_line,
     "metrics.md": metric_tables,
@@ -201,6 +230,7 @@ def split(page: str) -> tuple[str, str]:
 
 
 def main() -> None:
+    PUBLISHED.write_text(published(), encoding="utf-8")
     for page, make in PAGES.items():
         written, _ = split(page)
         (DOCS / page).write_text(written + MARKER + make(), encoding="utf-8")

@@ -53,6 +53,7 @@ SOLE_IMPORTERS = {
     "matplotlib": ("evaluation",),
     "olefile": ("retrieval.parsers",),
     "openai": ("client",),
+    "opentelemetry": ("observability.tracing",),
     "openpyxl": ("retrieval.parsers.xlsx",),
     "openvino": ("retrieval.embedders",),
     "pptx": ("retrieval.parsers.pptx",),
@@ -77,8 +78,8 @@ SOLE_IMPORTERS = {
 }
 HEAVY = (
     "alembic chromadb httpx jinja2 jupyter_client llama_cpp llguidance lxml matplotlib numpy "
-    "openai openpyxl openvino pptx prometheus_client prompt_toolkit py3langid pypdfium2 "
-    "sentence_transformers sqlalchemy starlette tantivy tokenizers torch uvicorn zmq"
+    "openai openpyxl opentelemetry openvino pptx prometheus_client prompt_toolkit py3langid "
+    "pypdfium2 sentence_transformers sqlalchemy starlette tantivy tokenizers torch uvicorn zmq"
 ).split()
 
 

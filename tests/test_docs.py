@@ -19,6 +19,7 @@ from localassist.schemas import events
 from localassist.server.routes import ROUTES
 from localassist.settings import Settings
 from tests.docs_pages import DOCS, MARKER, PAGES, ROOT, commands, options, sections, split, variable
+from tests.published_parameters import PUBLISHED, published
 from tests.server.serving import Stage, on_socket, scripted
 from tests.test_architecture import ROWS
 
@@ -63,6 +64,11 @@ def test_a_made_page_is_up_to_date(name: str) -> None:
     assert made == PAGES[name](), f"{name} is stale: run python -m tests.docs_pages"
 
 
+def test_the_published_parameters_are_up_to_date() -> None:
+    made = PUBLISHED.read_text(encoding="utf-8")
+    assert made == published(), "published.json is stale: run python -m tests.docs_pages"
+
+
 def test_every_setting_is_explained() -> None:
     text = page("configuration.md")
     for name, model in sections().items():
@@ -87,9 +93,8 @@ def test_every_command_and_option_is_explained() -> None:
 
 
 def test_the_served_endpoints_are_the_routes() -> None:
-    served = re.search(r"^## Served\n(.*?)^## ", page("compatibility.md"), re.M | re.S)
-    assert served is not None
-    listed = re.findall(r"^\| `([A-Z]+ /\S*)` \|", served[1], re.MULTILINE)
+    sections = re.findall(r"^## ([A-Z]+ /\S*)\n\n\*\*(\w+)\*\*", page("api.md"), re.MULTILINE)
+    listed = [name for name, status in sections if status != "no"]
     routes = [
         f"{method} {route.path.removeprefix('/v1').replace(':path', '')}"
         for route in ROUTES

@@ -19,7 +19,8 @@ from benchmarks.subjects.kernels import BARE, Kernels
 from localassist.sandbox.files import opened_folder, put_file
 from localassist.sandbox.limits import Limits
 from localassist.sandbox.outputs import CellEnded
-from localassist.sandbox.sessions import Session, Sessions
+from localassist.sandbox.session import Session
+from localassist.sandbox.sessions import Sessions
 
 QUESTION = "How soon does a thread's first code know what is in its CSV?"
 WARM, COLD = "localassist, warm", "localassist, cold"

@@ -142,7 +142,7 @@ class Kernels:
         return {**common.machine(LIBRARIES), "refused": self.refused}
 
     def _works(self, name: str) -> bool:
-        verdict = named(self.of(name)).probe(self.environment.folder)
+        verdict = named(self.of(name)).probe(self.environment)
         if not verdict.ok:
             self.refused[name] = " ".join(verdict.reasons)
         return verdict.ok

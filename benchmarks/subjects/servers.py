@@ -83,6 +83,14 @@ def our_server(
 
 
 @contextmanager
+def scripted_server(home: Path) -> Iterator[Server]:
+    """The same with a model that is scripted."""
+    command = [sys.executable, "-m", "benchmarks.subjects.scripted", str(home), "--port"]
+    with _on_a_port(command, home, {}) as server:
+        yield server
+
+
+@contextmanager
 def packaged_server(model: common.Model, home: Path) -> Iterator[Server]:
     """llama-cpp-python's packaged server as it comes (half of the cores decode, which suits it
     best), except that a second request waits for the first instead of cutting it off."""

@@ -15,13 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from rich.text import Text
 
 from localassist import clock
 from localassist.cli import code as code_view
 from localassist.cli import tool_calls
 from localassist.cli.conversation import Conversation, RunFailed
 from localassist.cli.documents import folder_store, searching
-from localassist.cli.output import EXIT_FAILURE, err_console, fail, is_interactive, report
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    err_console,
+    fail,
+    is_interactive,
+    report,
+    say_aside,
+)
 from localassist.cli.sources import Sources
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ _LAST_THREAD = "last_chat"
 _HISTORY = "chat_history"
 _EXIT_INTERRUPTED = 130
 _READING = "Loading the model and reading …"
+_WORKING = "Working …"
 _SHORT_WAIT_SECONDS = 1.0
 
 
@@ -90,6 +99,8 @@ def chat(
         fail(f"To go on with a conversation: localassist chat --resume {thread_id}")
     functions = _functions(tools, is_allowed=yes)
     files = _files(file or [], is_wanted=code)
+    if code:
+        _check_code(settings, out)
     question = None if sys.stdin.isatty() else _piped_question()
     options = {"model": model, "instructions": system, "temperature": temperature}
     may_call = _shown if yes else _asked
@@ -107,7 +118,7 @@ def chat(
             )
             try:
                 if question is None:
-                    _greet(conversation.model, functions)
+                    _greet(conversation.model, functions, out if code else None)
                     _converse(conversation, settings.home / _HISTORY, may_call, out)
                 else:
                     _answer_once(conversation, question, may_call, out)
@@ -134,10 +145,23 @@ def _files(paths: Sequence[Path], *, is_wanted: bool) -> list[Path]:
     """The files for code to read; ends the command when one is not there."""
     if paths and not is_wanted:
         fail("--file is for code to read; add --code. To ask documents: --docs FOLDER.")
-    for path in paths:
-        if not path.is_file():
-            fail(f"There is no file {path}.")
+    for reason in filter(None, map(code_view.why_unusable, paths)):
+        fail(reason)
     return list(paths)
+
+
+def _check_code(settings: Settings, out: Path) -> None:
+    """Ends the command where code cannot be run, or what it makes cannot be saved. A run would
+    answer without code, and a small model makes up what code would have found."""
+    from localassist.errors import SandboxUnavailable
+    from localassist.sandbox.choosing import choose
+
+    if out.exists() and not out.is_dir():
+        fail(f"{out} is not a folder.")
+    try:
+        choose(settings.sandbox, settings.home)
+    except SandboxUnavailable as error:
+        fail(error.message)
 
 
 def _built_in(store_id: str | None, *, runs_code: bool) -> dict[str, Any]:
@@ -173,10 +197,12 @@ def _converse(conversation: Conversation, history: Path, may_call: MayCall, out:
         err_console.print(goodbye, style="dim", soft_wrap=True)
 
 
-def _greet(model: str, tools: Sequence[Tool[..., Any]]) -> None:
+def _greet(model: str, tools: Sequence[Tool[..., Any]], out: Path | None) -> None:
+    """``out`` is where what code makes is saved, where code may be run."""
     able = f" It may call {', '.join(tool.name for tool in tools)}." if tools else ""
+    able += f" It may run Python; what that makes is saved in {out}." if out is not None else ""
     hint = "Ctrl-C stops an answer, Ctrl-D leaves."
-    err_console.print(f"Talking to {model}.{able} {hint}", style="dim", soft_wrap=True)
+    say_aside(Text(f"Talking to {model}.{able} {hint}", style="dim"))
 
 
 def _questions(history: Path) -> Iterator[str]:
@@ -205,16 +231,17 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall, 
     """Print the answer as it comes, and what is called and run on the way."""
     from localassist.client.tool_runner import CallResult, CodePiece
 
-    is_waiting, is_line_open = True, False
+    waits_for: str | LoadLine | None = LoadLine(conversation)
+    is_line_open = False
     sources, view = Sources(), code_view.CodeView()
     with closing(conversation.ask(question)) as items:
         while True:
-            # The first answer waits for the model to be loaded, which may take a while.
-            with _spinner(conversation) if is_waiting else nullcontext():
+            # The first answer waits for the model to be loaded, the first code for a kernel.
+            with _spinner(waits_for):
                 item = next(items, None)
             if item is None:
                 break
-            is_waiting = isinstance(item, CallResult)
+            waits_for = LoadLine(conversation) if isinstance(item, CallResult) else None
             if not isinstance(item, CodePiece):
                 view.close()
             if isinstance(item, str):
@@ -226,6 +253,7 @@ def _print_answer(conversation: Conversation, question: str, may_call: MayCall, 
                 is_line_open = False
             if isinstance(item, CodePiece):
                 view.show(item)
+                waits_for = None if view.is_line_open else _WORKING
             elif isinstance(item, CallResult):
                 tool_calls.show_result(item)
             elif not may_call(item):
@@ -263,9 +291,9 @@ class LoadLine:
         return f"Loading {', '.join(parts)} …" if parts else _READING
 
 
-def _spinner(conversation: Conversation) -> Any:
+def _spinner(says: str | LoadLine | None) -> Any:
     is_watched = is_interactive() and err_console.is_terminal
-    return err_console.status(LoadLine(conversation)) if is_watched else nullcontext()
+    return err_console.status(says) if is_watched and says is not None else nullcontext()
 
 
 def _piped_question() -> str:

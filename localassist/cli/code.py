@@ -7,13 +7,14 @@ or pass for something else.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.text import Text
 
 from localassist.cli.output import err_console, say_aside
+from localassist.sandbox.names import free_name, safe_name
 
 if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 _KEPT = "\n\t"
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
+_LONGEST_TITLE = 60  # characters of it in a file name
+
+
+def why_unusable(path: Path) -> str | None:
+    """What keeps a file from being given to code, as a sentence."""
+    if path.is_dir():
+        return f"{path} is a folder; --file takes files."
+    if not path.is_file():
+        return f"There is no file {path}."
+    if not os.access(path, os.R_OK):
+        return f"{path} cannot be read."
+    return None if path.stat().st_size else f"{path} is empty."
 
 
 def attachments(client: LocalAssist, paths: list[Path]) -> list[Any]:
@@ -36,6 +49,11 @@ class CodeView:
     def __init__(self) -> None:
         self._part: str | None = None
         self._is_line_begun = False
+
+    @property
+    def is_line_open(self) -> bool:
+        """More of a line may follow."""
+        return self._is_line_begun
 
     def show(self, piece: CodePiece) -> None:
         if piece.part != self._part:
@@ -62,39 +80,50 @@ def printable(text: str) -> str:
 
 
 def save_made(client: LocalAssist, thread_id: str, run_id: str, folder: Path) -> None:
-    """Save what the messages of a run show and link, and say under which names."""
-    for file_id in _made(client, thread_id, run_id):
+    """Save what the messages of a run show and link, and say under which names. Images have none;
+    they are called what the figure says it shows."""
+    made = _made(client, thread_id, run_id)
+    titles = _titles(client, thread_id, run_id) if made else {}
+    for file_id in made:
         content = client.files.content(file_id).read()
-        saved = save(folder, client.files.retrieve(file_id).filename, content)
+        name = titles.get(file_id) or client.files.retrieve(file_id).filename
+        saved = save(folder, name, content)
         say_aside(Text(f"Saved {saved}", style="dim"))
 
 
+def image_names(code: str, count: int) -> list[str]:
+    """Names without endings for the images of a cell, after the titles in its code."""
+    from localassist.tools.code_interpreter.telling import figure_titles
+
+    titles = ["-".join(re.findall(r"\w+", title)) for title in figure_titles(code)]
+    if len(titles) != count or not all(titles):
+        return ["figure"] * count
+    return [title[:_LONGEST_TITLE] for title in titles]
+
+
 def save(folder: Path, name: str, content: bytes) -> Path:
-    """Write a file of this name into the folder; one that is there already keeps its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # The name comes from code: its last part, not hidden, and nothing that steers a terminal.
-    printed = "".join(c for c in PurePath(name).name if c.isprintable()).lstrip(".")
-    wanted = PurePath(printed or "file")
+    """Write a file of this name, which is code's, into the folder; one that is there already keeps
+    its name."""
+    wanted = PurePath(safe_name(name))
     if not wanted.suffix:
         found = (suffix for start, suffix in _SUFFIXES.items() if content.startswith(start))
         wanted = wanted.with_suffix(next(found, ""))
-    for path in _free(folder, wanted):
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            continue
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        return path
-    raise AssertionError("names never end")
+    path, file = created(folder, str(wanted))
+    with file:
+        file.write(content)
+    return path
 
 
-def _free(folder: Path, wanted: PurePath) -> Iterator[Path]:
-    yield folder / wanted
-    number = 2
+def created(folder: Path, name: str) -> tuple[Path, BinaryIO]:
+    """A file that was not there, under this name or one like it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
     while True:
-        yield folder / f"{wanted.stem} ({number}){wanted.suffix}"
-        number += 1
+        path = folder / free_name(name, taken)
+        try:
+            return path, path.open("xb")
+        except FileExistsError:
+            taken.add(path.name)
 
 
 def _made(client: LocalAssist, thread_id: str, run_id: str) -> list[str]:
@@ -108,3 +137,16 @@ def _made(client: LocalAssist, thread_id: str, run_id: str) -> list[str]:
                 if annotation.type == "file_path":
                     found[annotation.file_path.file_id] = None
     return list(found)
+
+
+def _titles(client: LocalAssist, thread_id: str, run_id: str) -> dict[str, str]:
+    """Ids of the images that a run's code has shown, with a name for each."""
+    found: dict[str, str] = {}
+    for step in client.beta.threads.runs.steps.list(run_id, thread_id=thread_id, order="asc"):
+        calls = step.step_details.tool_calls if step.step_details.type == "tool_calls" else []
+        for call in calls:
+            if call.type == "code_interpreter":
+                made = call.code_interpreter
+                ids = [one.image.file_id for one in made.outputs if one.type == "image"]
+                found |= zip(ids, image_names(made.input, len(ids)), strict=True)
+    return found

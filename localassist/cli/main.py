@@ -14,10 +14,12 @@ import typer
 from localassist.cli import (
     bench,
     chat,
+    compat,
     doctor,
     files,
     keys,
     models,
+    runs,
     sandbox,
     serve,
     stores,
@@ -36,9 +38,11 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.command("doctor")(doctor.doctor)
+app.command("compat")(compat.compat)
 app.add_typer(models.app, name="models")
 app.add_typer(files.app, name="files")
 app.add_typer(stores.app, name="stores")
+app.add_typer(runs.app, name="runs")
 app.add_typer(tools.app, name="tools")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sandbox.app, name="sandbox")

@@ -76,10 +76,8 @@ async def _run(
 ) -> list[Result]:
     from localassist.sandbox.abuse.runner import Suite
     from localassist.sandbox.choosing import choose
-    from localassist.sandbox.environment import find_environment
 
-    environment = find_environment(settings.sandbox, settings.home)
-    provider = await asyncio.to_thread(choose, settings.sandbox, settings.home)
+    provider, environment = await asyncio.to_thread(choose, settings.sandbox, settings.home)
     if provider.level == "none":
         fail(f"{provider.name} isolates nothing: every attack would succeed, and is not tried")
     results = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from localassist.cli.code import created
 from localassist.cli.output import EXIT_FAILURE, fail, report
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _EXIT_STOPPED = 3
 _EXIT_INTERRUPTED = 130
-_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 
 
 def execute(
@@ -141,7 +141,7 @@ class _Saver:
         self._images = count(1)
 
     def save_image(self, image: Image) -> None:
-        name = f"image-{next(self._images)}.{_EXTENSIONS[image.media_type]}"
+        name = f"image-{next(self._images)}{image.suffix}"
         with self._created((name,)) as target:
             target.write(image.data)
 
@@ -159,19 +159,7 @@ class _Saver:
             report(f"not saved: {readable(path)} ({error})")
 
     def _created(self, parts: tuple[str, ...]) -> BinaryIO:
-        """A file that was not there, under this name or one like it."""
-        from localassist.sandbox.names import free_name
-
         *folders, name = parts
-        folder = self._folder.joinpath(*folders)
-        folder.mkdir(parents=True, exist_ok=True)
-        taken: set[str] = set()
-        while True:
-            path = folder / free_name(name, taken)
-            try:
-                target = path.open("xb")
-            except FileExistsError:
-                taken.add(path.name)
-            else:
-                report(f"saved {path}")
-                return target
+        path, target = created(self._folder.joinpath(*folders), name)
+        report(f"saved {path}")
+        return target

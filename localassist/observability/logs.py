@@ -38,6 +38,11 @@ def bound(**ids: str) -> Iterator[None]:
         _bound.reset(token)
 
 
+def bound_ids() -> Mapping[str, str]:
+    """The ids of what is being worked on."""
+    return _bound.get()
+
+
 def fields(**values: object) -> dict[str, dict[str, object]]:
     """``extra`` of a log call: further fields of its line."""
     return {_FIELDS: values}

@@ -12,6 +12,7 @@ from typing import Any
 
 from localassist import clock
 from localassist.core import GeneratedText, Usage
+from localassist.observability.timeline import moved
 from localassist.runs import calls, state
 from localassist.schemas import events as wire
 from localassist.schemas.events import RunEvent
@@ -49,10 +50,15 @@ def image_part(file_id: str) -> dict[str, Any]:
     return {"type": "image_file", "image_file": {"file_id": file_id}}
 
 
-def change_status(session: Session, row: RunRow, status: str) -> list[RunEvent]:
-    """Change the run's status, if the table allows it, and append the event that says so."""
+def change_status(
+    session: Session, row: RunRow, status: str, *, waits_for: Sequence[str] = ()
+) -> list[RunEvent]:
+    """Change the run's status, if the table allows it, and append the event that says so.
+    ``waits_for`` are the names of functions the caller is to call."""
     state.check(row.status, status)
     row.status = status
+    details = {"calls": list(waits_for)} if waits_for else {}
+    row.timeline = moved(row.timeline, status, **details)
     data = runs.to_wire(row).dump()
     events = run_events.append(session, row, [NewEvent(f"thread.run.{status}", data)])
     session.flush()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from localassist.core import ToolCall
 from localassist.errors import KernelStartFailed
+from localassist.observability import spans
 from localassist.sandbox.verdict import Verdict
 from localassist.schemas import events as wire
 from localassist.schemas.runs import Run
@@ -132,7 +133,7 @@ class Coding:
 
     def prepare(self, place: Workplace) -> None:
         """Code is about to come: have a kernel ready for it."""
-        self._interpreter.prepare(place.project, place.thread_id, place.limits)
+        self._interpreter.prepare(place.thread_id, place.limits)
 
     async def run(self, place: Workplace, code: str, index: int, show: ShowPart) -> Ran:
         """Run the code of the call that has this index in its step, and show what comes of it as it
@@ -142,16 +143,17 @@ class Coding:
         items = self._interpreter.execute(
             place.project, place.thread_id, code, file_ids=place.file_ids, wanted=place.limits
         )
-        async with aclosing(items):
-            async for item in items:
-                if isinstance(item, Executed):
-                    return Ran(item.execution, tuple(outputs))
-                if isinstance(item, Printed):
-                    at = _add_logs(outputs, item.text)
-                    show(wire.code_logs(index, at, item.text))
-                else:
-                    outputs.append({"type": "image", "image": {"file_id": item.file_id}})
-                    show(wire.code_image(index, len(outputs) - 1, item.file_id))
+        with spans.measured(CODE_INTERPRETER):
+            async with aclosing(items):
+                async for item in items:
+                    if isinstance(item, Executed):
+                        return Ran(item.execution, tuple(outputs))
+                    if isinstance(item, Printed):
+                        at = _add_logs(outputs, item.text)
+                        show(wire.code_logs(index, at, item.text))
+                    else:
+                        outputs.append({"type": "image", "image": {"file_id": item.file_id}})
+                        show(wire.code_image(index, len(outputs) - 1, item.file_id))
         raise KernelStartFailed("The kernel has not said how the code ended.")
 
 

@@ -17,9 +17,11 @@ from typing import Any, TypeVar
 from localassist import clock
 from localassist.core import Usage
 from localassist.errors import LeaseLost, StorageError
-from localassist.observability import logs
+from localassist.observability import logs, spans, timeline
+from localassist.observability.timeline import QUEUED, Timeline
 from localassist.runs import changes, owner
 from localassist.runs.config import RunSettings
+from localassist.runs.counters import RunCounters
 from localassist.runs.feed import EventFeed, Signal
 from localassist.runs.loop import RunLoop
 from localassist.runs.progress import Progress
@@ -69,7 +71,9 @@ class Executor:
         loop: RunLoop,
         settings: RunSettings,
         on_sweep: Callable[[], Awaitable[None]],
+        counters: RunCounters,
     ) -> None:
+        self._counters = counters
         self._on_sweep = on_sweep
         self._database = database
         self._writer = writer
@@ -210,13 +214,17 @@ class Executor:
     def _begin(self, claimed: _Claimed, before: Sequence[RunEvent] = ()) -> None:
         """``before`` are events of the same transaction that precede the claim."""
         job, run_id = claimed.job, claimed.job.run.id
-        recorder = Recorder(self._writer, run_id, self._owner)
+        recorder = Recorder(self._writer, run_id, self._owner, job.timeline, self._counters)
         recorder.on_pending = self._progress.mark
         next_seq = claimed.next_seq - len(before)
         self._feed.keep(job.project, job.run.thread_id, run_id, next_seq)
         self._feed.publish(run_id, [*before, *claimed.events])
         task = asyncio.create_task(self._work(job, recorder), name=run_id)
         self._workers[run_id] = _Worker(recorder, task)
+        self._counters.running = len(self._workers)
+        for phase in job.timeline.waits()[-1:]:
+            if phase.name == QUEUED:
+                self._counters.queue_seconds.observe((phase.ms or 0.0) / 1000)
 
     # -- working --------------------------------------------------------------------------------
 
@@ -225,8 +233,13 @@ class Executor:
         worker = self._workers[run_id]
         worker.has_begun = True
         try:
-            with logs.bound(run_id=run_id, thread_id=job.run.thread_id):
-                await self._rest_of(worker, job)
+            with (
+                logs.bound(run_id=run_id, thread_id=job.run.thread_id),
+                spans.bound(job.timeline),
+            ):
+                spans.past_waits(job.timeline)
+                with spans.span("run", parent=job.timeline.traceparent, model=job.run.model):
+                    await self._rest_of(worker, job)
         except asyncio.CancelledError:
             await self._wind_up(worker)
         except LeaseLost:
@@ -237,6 +250,7 @@ class Executor:
         finally:
             self._progress.drop(recorder)
             del self._workers[run_id]
+            self._counters.running = len(self._workers)
             self._feed.forget(run_id)
             self._wake.set()
 
@@ -282,15 +296,26 @@ class Executor:
         while True:
             await asyncio.sleep(self._settings.poll_seconds)
             await _attempt("renew leases", self._renew())
-            await _attempt("expire runs", self._writer.expire_waiting())
+            await _attempt("expire runs", self._expire())
+
+    async def _expire(self) -> None:
+        for seconds in await self._writer.expire_waiting():
+            self._counters.run_seconds["expired"].observe(seconds)
 
     async def _renew(self) -> None:
         if not self._workers:
             return
         known = dict(self._workers)
         until = time.time() + self._settings.lease_seconds
+        news = {
+            run_id: record
+            for run_id, worker in known.items()
+            if (record := worker.recorder.news()) is not None
+        }
         held = await self._database.write(
-            lambda session: runs.renew(session, self._owner, list(known), until=until),
+            lambda session: runs.renew(
+                session, self._owner, list(known), until=until, timelines=news
+            ),
             durable=False,
         )
         for run_id, worker in known.items():
@@ -334,7 +359,11 @@ def _claimed(session: Session, row: RunRow) -> _Claimed:
     """A run whose lease was just taken; one that waited is in progress from now on."""
     next_seq = row.last_event_seq + 1
     is_taken_over = row.status == "in_progress"
-    events = changes.start_run(session, row) if row.status == "queued" else []
+    events: list[RunEvent] = []
+    if row.status == "queued":
+        events = changes.start_run(session, row)
+    elif is_taken_over:
+        row.timeline = timeline.taken_over(row.timeline)
     return _Claimed(_job(session, row, is_taken_over), next_seq, events)
 
 
@@ -352,4 +381,5 @@ def _job(session: Session, row: RunRow, is_taken_over: bool) -> Job:
         row.interruptions,
         is_taken_over,
         row.request.get("code_limits", {}),  # runs of earlier releases have none
+        Timeline(row.timeline),
     )

@@ -114,7 +114,8 @@ class Leading:
                 return looked
         self._coding.prepare(place)
         executions = executions_of(found, subject.run.id)
-        async with aclosing(coder.write(messages, place.files, executions)) as pieces:
+        left = _tokens_left(subject, looked)
+        async with aclosing(coder.write(messages, place.files, executions, left)) as pieces:
             return await self._run_cell(subject, place, pieces, looked)
 
     async def _run_cell(
@@ -168,6 +169,14 @@ def told_to_coders(found: Sequence[Item]) -> list[ChatMessage]:
     """The conversation as a coder reads it: without what tools of ours have done in this run, which
     it is told in full. It need not fit a prompt: what is of use is chosen from it."""
     return [entry.message for entry in context.conversation(found)]
+
+
+def _tokens_left(subject: Subject, looked: Looked) -> int | None:
+    """What the caller still allows to be written, None where there is no limit."""
+    limit = subject.run.max_completion_tokens
+    if limit is None:
+        return None
+    return limit - subject.job.used.completion_tokens - looked.usage.completion_tokens
 
 
 def _round(subject: Subject, call: ToolCall, outcome: Outcome, looked: Looked) -> Round:

@@ -18,6 +18,7 @@ from localassist.errors import (
     PromptRejected,
     StorageError,
 )
+from localassist.observability import spans
 from localassist.runs.coding import Coding, Workplace
 from localassist.runs.config import RunSettings
 from localassist.runs.recorder import OpenMessage, Recorder
@@ -84,9 +85,10 @@ class RunLoop:
         can_run = place is not None and place.verdict.ok
         calls = has_choice and (bool(toolbox.functions) or bool(stores.ids) or can_run)
         while True:
-            async with self._models.chat(run.model, calls_functions=calls) as model:
-                subject = Subject(job, recorder, model, toolbox, stores, place)
-                used = await self._turns.take(subject, opened)
+            with spans.span("turn"):
+                async with self._models.chat(run.model, calls_functions=calls) as model:
+                    subject = Subject(job, recorder, model, toolbox, stores, place)
+                    used = await self._turns.take(subject, opened)
             if used is None:
                 return
             job, opened = replace(job, used=job.used + used), None

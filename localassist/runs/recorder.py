@@ -14,17 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from localassist import clock, ids
+from localassist import ids
 from localassist.core import GeneratedText, Usage
+from localassist.observability.timeline import Timeline
 from localassist.runs import calls, changes
 from localassist.runs.calls import Round
 from localassist.runs.changes import Shown
+from localassist.runs.counters import RunCounters
 from localassist.runs.writer import RunWriter, settled
 from localassist.schemas import events as wire
 from localassist.schemas.events import RunEvent
 from localassist.schemas.runs import RunUsage
 from localassist.storage import messages, run_events, run_steps, runs
 from localassist.storage.database import Session
+from localassist.storage.pagination import next_created_at
 from localassist.storage.run_events import NewEvent
 from localassist.storage.tables import MessageRow, RunRow
 from localassist.tools.metadata import as_metadata
@@ -58,8 +61,18 @@ class Piece:
 class Recorder:
     """Changes by the worker that holds the run's lease. One run, one worker, in order."""
 
-    def __init__(self, writer: RunWriter, run_id: str, owner: str) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        run_id: str,
+        owner: str,
+        timeline: Timeline | None = None,
+        counters: RunCounters | None = None,
+    ) -> None:
         self.run_id = run_id
+        self.timeline = timeline or Timeline()
+        self._counters = counters or RunCounters()
+        self._stored_version = self.timeline.version
         self._writer = writer
         self._owner = owner
         self._pending: list[NewEvent] = []
@@ -75,6 +88,8 @@ class Recorder:
 
     def text(self, opened: OpenMessage, piece: Piece, *, is_first: bool) -> None:
         """Add text to the open message, below its images."""
+        if is_first:
+            self._note_first_text()
         index = len(opened.images)
         part = _first_text(index, piece) if is_first else _more_text(index, piece)
         self._buffer(_message_delta(opened.message_id, part, token_ids=piece.token_ids))
@@ -92,10 +107,16 @@ class Recorder:
         self._buffer(NewEvent(wire.STEP_DELTA, wire.step_delta(step_id, part)))
 
     async def flush(self) -> None:
-        """Store what is buffered. Raises LeaseLost."""
+        """Store what is buffered, and what the run was doing. Raises LeaseLost."""
         async with self.turn:
-            if self._pending:
+            if self._pending or self.news() is not None:
                 await self._store(lambda session, row: (None, []), durable=False)
+
+    def news(self) -> dict[str, Any] | None:
+        """What the run did when, if that has not been stored yet."""
+        if self.timeline.version == self._stored_version:
+            return None
+        return self.timeline.dump()
 
     def take_pending(self) -> list[NewEvent]:
         """What is buffered, for storing it elsewhere. Whoever takes it holds ``turn`` until it is
@@ -143,11 +164,12 @@ class Recorder:
         transaction."""
 
         def change(session: Session, row: RunRow) -> tuple[OpenMessage, list[RunEvent]]:
+            thread = MessageRow.thread_id == row.thread_id
             message = MessageRow(
                 id=ids.new_id("message"),
                 project_id=row.project_id,
                 thread_id=row.thread_id,
-                created_at=clock.now(),
+                created_at=next_created_at(session, MessageRow, thread),
                 role="assistant",
                 status="in_progress",
                 content=[],
@@ -171,6 +193,8 @@ class Recorder:
             made = OpenMessage(message.id, step.id, images=tuple(images))
             return made, run_events.append(session, row, events)
 
+        if begun:
+            self._note_first_text()
         return await self._commit(change, durable=False)
 
     async def close_message(
@@ -206,17 +230,18 @@ class Recorder:
             row.incomplete_reason = "max_completion_tokens" if is_cut_off else None
             why = "max_tokens" if is_cut_off else None
             events = _close(session, row, opened, said, usage, shown, why, evidence)
-            status = "incomplete" if is_cut_off else "completed"
             return None, [*events, *changes.end_run(session, row, status)]
 
+        status = "incomplete" if is_cut_off else "completed"
         await self._commit(change)
+        self._count_end(status)
 
     async def open_calls(self, part: wire.Payload | None = None) -> str:
         """Begin a tool_calls step, with the first fragment of a call if one is given; returns the
         step's id."""
 
         def change(session: Session, row: RunRow) -> tuple[str, list[RunEvent]]:
-            step = run_steps.insert(session, row, {"type": "tool_calls", "tool_calls": []})
+            step = run_steps.insert(session, row, run_steps.NO_CALLS)
             events = changes.step_opened(row, step)
             if part is not None:
                 events.append(NewEvent(wire.STEP_DELTA, wire.step_delta(step.id, part)))
@@ -236,9 +261,11 @@ class Recorder:
             row.expires_at = expires_at
             row.lease_owner = row.lease_expires_at = None
             row.interruptions = 0
-            return None, changes.change_status(session, row, "requires_action")
+            asked = [call.name for call in made.functions]
+            return None, changes.change_status(session, row, "requires_action", waits_for=asked)
 
         await self._commit(change)
+        self._count_calls(made)
 
     async def complete_calls(self, step_id: str, made: Round) -> None:
         """End the step of a round that needs nothing from the caller; the run goes on."""
@@ -249,6 +276,7 @@ class Recorder:
             return None, changes.end_step(session, row, step, "completed")
 
         await self._commit(change, durable=False)
+        self._count_calls(made)
         self.open_usage = None
 
     async def note_truncation(self, truncation: dict[str, Any]) -> None:
@@ -281,6 +309,20 @@ class Recorder:
             return None, changes.end_run(session, row, status)
 
         await self._commit(change)
+        self._count_end(status)
+
+    def _note_first_text(self) -> None:
+        ms = self.timeline.note_first_text()
+        if ms is not None:
+            self._counters.first_text_seconds.observe(ms / 1000)
+
+    def _count_end(self, status: str) -> None:
+        self._counters.run_seconds[status].observe(self.timeline.now_ms / 1000)
+
+    def _count_calls(self, made: Round) -> None:
+        calls = self._counters.tool_calls
+        calls["function"] += len(made.functions)
+        calls.update(outcome.tool for outcome in made.outcomes.values())
 
     async def _commit(
         self, change: Callable[[Session, RunRow], tuple[T, list[RunEvent]]], *, durable: bool = True
@@ -292,9 +334,12 @@ class Recorder:
         self, change: Callable[[Session, RunRow], tuple[T, list[RunEvent]]], *, durable: bool
     ) -> T:
         pending = self.take_pending()
+        news, version = self.news(), self.timeline.version
 
         def transaction(session: Session) -> tuple[T, str, list[RunEvent]]:
             row = runs.owned_row(session, self.run_id, self._owner)
+            if news is not None:
+                row.timeline = news
             # Or every query writes the run's new event number first.
             with session.no_autoflush:
                 stored = run_events.append(session, row, pending)
@@ -302,7 +347,9 @@ class Recorder:
             return result, row.id, [*stored, *events]
 
         commit = self._writer.commit(transaction, durable=durable)
-        return await settled(commit, lambda: self.put_back(pending))
+        result = await settled(commit, lambda: self.put_back(pending))
+        self._stored_version = version
+        return result
 
 
 def _first_deltas(message_id: str, begun: Sequence[Piece], images: Sequence[str]) -> list[NewEvent]:

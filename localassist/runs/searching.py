@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 from localassist import clock
 from localassist.core import ToolCall
+from localassist.observability import spans
+from localassist.observability.timeline import FILES
 from localassist.retrieval.documents import Place
 from localassist.retrieval.passages import Passage, ScoreParts, UnitHit
 from localassist.runs.config import RunSettings
@@ -194,7 +196,8 @@ class Searcher:
         # Callers of version 1 cannot see whether an assistant's files are ready.
         waited = found.ids if run.file_ids else found.of_thread
         if waited:
-            await self._wait_for_files(waited, self._settings.file_wait_seconds)
+            with spans.measured(FILES):
+                await self._wait_for_files(waited, self._settings.file_wait_seconds)
         return replace(found, waits_until=until)
 
     async def search(

@@ -12,6 +12,7 @@ from typing import Any
 
 from localassist import clock
 from localassist.errors import InvalidRequest, RateLimited
+from localassist.observability import spans, timeline
 from localassist.runs.config import RunSettings
 from localassist.runs.events import Batch, EventLog, flat
 from localassist.runs.executor import Executor
@@ -77,9 +78,10 @@ class Runs:
         run is active, RateLimited when too many wait, GrammarRejected for tools that cannot be
         enforced."""
         request = await self._request(project, body)
+        parent = spans.traceparent()
 
         def change(session: Session) -> Inserted:
-            return self._insert(session, project, thread_id, body, request, [])
+            return self._insert(session, project, thread_id, body, request, [], parent)
 
         return await self._executor.queue(change)
 
@@ -87,6 +89,7 @@ class Runs:
         """Create a thread and queue a run on it, both or neither."""
         run_body = body.run_fields()
         request = await self._request(project, run_body)
+        parent = spans.traceparent()
 
         def change(session: Session) -> Inserted:
             thread = create_thread(session, project, body.thread, self._attachments)
@@ -94,7 +97,7 @@ class Runs:
                 session, project, body.tool_resources
             )
             created = NewEvent(wire.THREAD_CREATED, thread.dump())
-            return self._insert(session, project, thread.id, run_body, request, [created])
+            return self._insert(session, project, thread.id, run_body, request, [created], parent)
 
         return await self._executor.queue(change)
 
@@ -132,6 +135,10 @@ class Runs:
         """Answer all calls the run waits for, and queue it again."""
         outputs = [(output.tool_call_id, output.output) for output in body.tool_outputs]
         return await self._executor.queue(submission(project, thread_id, run_id, outputs))
+
+    async def waiting(self) -> int:
+        """How many runs no worker has taken up yet, of all callers."""
+        return await self._database.read(runs.waiting)
 
     async def list_steps(
         self, project: str, thread_id: str, run_id: str, query: ListQuery
@@ -189,6 +196,7 @@ class Runs:
         body: RunCreate,
         request: dict[str, Any],
         before: Sequence[NewEvent],
+        parent: str | None,
     ) -> Inserted:
         active = threads.lock(session, project, thread_id)
         if active is not None:
@@ -211,6 +219,7 @@ class Runs:
                 "request": request,
                 "metadata": body.metadata,
                 "expires_at": clock.now() + self._settings.lifetime_seconds,
+                "timeline": timeline.begun(parent),
             },
         )
         run = runs.to_wire(row)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localassist.core import Usage
+from localassist.observability.timeline import Timeline
 from localassist.runs.coding import Workplace
 from localassist.runs.recorder import Recorder
 from localassist.runs.searching import Stores
@@ -19,7 +20,8 @@ from localassist.tools.base import Toolbox
 class Job:
     """A claimed run: its wire form and its project, the sampling values as requested (None where it
     left them open), what its earlier turns have used, how often its workers died, whether it comes
-    from one that did, and what its code is to keep below, if that is less than the operator's."""
+    from one that did, what its code is to keep below, if that is less than the operator's, and when
+    it did what so far."""
 
     run: Run
     project: str
@@ -29,6 +31,7 @@ class Job:
     interruptions: int
     is_taken_over: bool
     code_limits: Mapping[str, float] = field(default_factory=dict)
+    timeline: Timeline = field(default_factory=Timeline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,34 +66,38 @@ class RunWriter:
             row = runs.row(session, project, thread_id, run_id, for_update=True)
             if row.status == "cancelling" or row.status in state.TERMINAL:
                 raise InvalidRequest(f"Cannot cancel run with status '{row.status}'.")
+            row.required_action = None
             events = changes.change_status(session, row, "cancelling")
             return runs.to_wire(row), row.id, events
 
         return await self.commit(change)
 
-    async def expire_waiting(self) -> list[str]:
-        """End all runs that waited for tool outputs too long; returns their ids."""
+    async def expire_waiting(self) -> list[int]:
+        """End all runs that waited for tool outputs too long; returns how many seconds each was
+        there."""
         found = await self._database.read(
             lambda session: [
                 (row.project_id, row.thread_id, row.id)
                 for row in runs.expired(session, clock.now())
             ]
         )
-        return [one[2] for one in found if await self._expire(*one)]
+        expired = [await self._expire(*one) for one in found]
+        return [seconds for seconds in expired if seconds is not None]
 
-    async def _expire(self, project: str, thread_id: str, run_id: str) -> bool:
-        """False when the run was answered or deleted in the meantime."""
+    async def _expire(self, project: str, thread_id: str, run_id: str) -> int | None:
+        """None when the run was answered or deleted in the meantime."""
 
-        def change(session: Session) -> tuple[bool, str, list[RunEvent]]:
+        def change(session: Session) -> tuple[int | None, str, list[RunEvent]]:
             row = runs.row(session, project, thread_id, run_id, for_update=True)
             if row.status != "requires_action" or (row.expires_at or 0) > clock.now():
-                return False, row.id, []
-            return True, row.id, changes.end_run(session, row, "expired")
+                return None, row.id, []
+            seconds = max(0, clock.now() - row.created_at)
+            return seconds, row.id, changes.end_run(session, row, "expired")
 
         try:
             return await self.commit(change)
         except ResourceNotFound:
-            return False
+            return None
 
 
 def submission(

@@ -14,6 +14,8 @@ from localassist.sandbox import zmtp
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_FRAMES = 64
 _PORTION_BYTES = 128 * 1024
+FRAME_BYTES = 512
+"""What a frame counts for beside its bytes: an empty one takes two, and time to be read."""
 
 Address = str | tuple[str, int]
 """A unix socket's path, or host and port."""
@@ -29,7 +31,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self.received_bytes = 0
+        self._bytes = 0
         self._decoder = zmtp.Decoder(MAX_MESSAGE_BYTES, MAX_FRAMES)
 
     @classmethod
@@ -59,6 +61,11 @@ class Connection:
         """Messages that were too large."""
         return self._decoder.skipped
 
+    @property
+    def received_bytes(self) -> int:
+        """All that came in, with something for each frame."""
+        return self._bytes + FRAME_BYTES * self._decoder.frames
+
     async def receive(self) -> list[list[bytes]]:
         """Messages as frames; empty when a part of one has come. Raises ConnectionLost."""
         if self._decoder.is_behind:
@@ -70,7 +77,7 @@ class Connection:
             raise ConnectionLost(str(error)) from error
         if not data:
             raise ConnectionLost("closed by the kernel")
-        self.received_bytes += len(data)
+        self._bytes += len(data)
         try:
             return self._decoder.feed(data)
         except zmtp.ZmtpError as error:

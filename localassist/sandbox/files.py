@@ -96,7 +96,8 @@ class Output:
     """A file that code has written, opened for reading: ``open_output`` makes one."""
 
     def __init__(self, descriptor: int, size_bytes: int) -> None:
-        self._descriptor = descriptor
+        # An object, not a number: one that is closed while a thread reads is no other file's.
+        self._file = open(descriptor, "rb", buffering=0)
         self.size_bytes = size_bytes
 
     def chunks(self) -> Iterator[bytes]:
@@ -104,14 +105,14 @@ class Output:
         Raises NotKept when it shrinks."""
         left = self.size_bytes
         while left:
-            chunk = os.read(self._descriptor, min(left, CHUNK_BYTES))
+            chunk = self._file.read(min(left, CHUNK_BYTES))
             if not chunk:
                 raise NotKept("it became shorter while it was read")
             left -= len(chunk)
             yield chunk
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._file.close()
 
 
 def open_output(folder: int, path: str, *, max_bytes: int) -> Output:

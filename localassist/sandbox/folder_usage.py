@@ -13,7 +13,7 @@ MAX_DEPTH = 64
 @dataclass(frozen=True, slots=True)
 class FolderUsage:
     """``files`` counts everything that has a name, folders too. ``is_complete``: all of it was
-    looked at."""
+    looked at. Code can close a folder to its owner, whom the host may be; it is opened again."""
 
     disk_bytes: int = 0
     files: int = 0
@@ -25,9 +25,11 @@ def folder_usage(folder: Path, max_files: int) -> FolderUsage:
     and stays on one file system; space counts as allocated, a file with several names once."""
     walk = _Walk(max_files)
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+        descriptor = _open(str(folder), None)
+    except FileNotFoundError:
         return FolderUsage()
+    except OSError:
+        return FolderUsage(is_complete=False)
     walk.device = os.fstat(descriptor).st_dev
     walk.enter(descriptor, 0)
     return FolderUsage(walk.disk_bytes, walk.files, walk.is_complete)
@@ -55,7 +57,7 @@ class _Walk:
                     if not self.is_complete:
                         return
         except OSError:
-            pass  # taken away or forbidden by whoever writes there; it counts for itself
+            pass  # taken away by whoever writes there
         finally:
             os.close(descriptor)
 
@@ -77,9 +79,26 @@ class _Walk:
         if depth == MAX_DEPTH:
             self.is_complete = False
             return
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(name, flags, dir_fd=parent)
-        except OSError:
+            descriptor = _open(name, parent)
+        except PermissionError:
+            self.is_complete = False
             return
+        except OSError:
+            return  # taken away by whoever writes there
         self.enter(descriptor, depth + 1)
+
+
+def _open(name: str, parent: int | None) -> int:
+    """A folder, also where its owner may not read it: then the owner, or root, is asked for that
+    right. Raises OSError."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
+    except PermissionError:
+        unread = os.open(name, os.O_PATH | flags, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{unread}", 0o700)
+        return os.open(f"/proc/self/fd/{unread}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(unread)

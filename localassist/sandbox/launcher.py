@@ -109,24 +109,31 @@ class Launcher:
                 self._chosen = None
             await asyncio.shield(asyncio.to_thread(folder.remove))
             raise
-        await asyncio.to_thread(folder.record, kernel.pids())
-        return Launched(kernel, folder)
+        launched = Launched(kernel, folder)
+        try:
+            await asyncio.to_thread(folder.record, kernel.pids())
+        except OSError as error:
+            await launched.close("it could not be recorded")
+            raise SandboxUnavailable(f"a kernel cannot be recorded: {error}") from error
+        except BaseException:
+            await launched.close("nobody waits for it any more")
+            raise
+        return launched
 
     async def sweep(self) -> None:
-        """Remove what killed services have left."""
-        swept = await asyncio.to_thread(self._folders.sweep)
+        """Remove what killed services have left, as far as that can be done."""
+        try:
+            swept = await asyncio.to_thread(self._folders.sweep)
+        except OSError as error:
+            log.warning("What killed services have left cannot be removed: %s", error)
+            return
         if swept:
             log.warning("Folders of kernels that killed services have left, removed: %d", swept)
 
     async def _provider(self) -> tuple[Provider, Environment]:
         async with self._choosing:
             if self._chosen is None:
-                self._chosen = await asyncio.to_thread(self._choose)
+                from localassist.sandbox.choosing import choose
+
+                self._chosen = await asyncio.to_thread(choose, self._settings, self._home)
             return self._chosen
-
-    def _choose(self) -> tuple[Provider, Environment]:
-        from localassist.sandbox.choosing import choose
-        from localassist.sandbox.environment import find_environment
-
-        environment = find_environment(self._settings, self._home)
-        return choose(self._settings, self._home), environment

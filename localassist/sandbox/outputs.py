@@ -24,6 +24,11 @@ class Image:
     media_type: Literal["image/png", "image/jpeg"]
     data: bytes
 
+    @property
+    def suffix(self) -> str:
+        """Of a file that holds it, with the dot."""
+        return ".png" if self.media_type == "image/png" else ".jpg"
+
 
 @dataclass(frozen=True, slots=True)
 class CellEnded:

@@ -24,7 +24,7 @@ from localassist.sandbox.names import free_name, readable, safe_name
 from localassist.sandbox.outputs import CellEnded, CellOutput, CellStatus, Image, Logs
 
 if TYPE_CHECKING:
-    from localassist.sandbox.sessions import Session
+    from localassist.sandbox.session import Session
 
 _MORE_ENTRIES = 100
 _KEY = "program"

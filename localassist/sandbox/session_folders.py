@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import secrets
 import signal
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from localassist.sandbox.process_usage import started_at
 from localassist.sandbox.tree_removal import remove_tree
 
 log = logging.getLogger(__name__)
+
+_PROCESS = re.compile(r"^(\d+) (\d+)\n", re.MULTILINE)
 
 
 class SessionFolder:
@@ -102,6 +105,7 @@ def _sweep(path: Path) -> bool:
         os.close(lock)
         return False
     _end_processes(path / "processes")
+    _end_half_made(path.name)
     SessionFolder(path, lock).remove()
     return True
 
@@ -113,13 +117,13 @@ def _open_lock(folder: Path) -> int:
 def _end_processes(record: Path) -> None:
     """Those that were recorded; a number that another process has by now is recognised."""
     try:
-        boot, *lines = record.read_text(encoding="ascii").splitlines()
+        boot, _, lines = record.read_text(encoding="ascii").partition("\n")
     except (OSError, ValueError):
         return
     if boot != _boot():
         return
-    for line in lines:
-        pid, start = map(int, line.split())
+    # The last line may be cut off, by a full disk or the end of the service.
+    for pid, start in (map(int, line) for line in _PROCESS.findall(lines)):
         try:
             descriptor = os.pidfd_open(pid)
         except OSError:
@@ -130,6 +134,30 @@ def _end_processes(record: Path) -> None:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         except OSError:
             pass  # it has ended meanwhile
+        finally:
+            os.close(descriptor)
+
+
+def _end_half_made(name: str) -> None:
+    """Sandboxes of the folder that were being set up when their service was killed: nobody has
+    recorded them, and bwrap may then wait for ever. Each names the folder, by its arguments or,
+    where these were replaced, by what it has mounted."""
+    sign = f"/sessions/{name}/".encode()
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        process = Path("/proc", number)
+        try:
+            descriptor = os.pidfd_open(int(number))
+        except OSError:
+            continue
+        try:
+            if (process / "comm").read_bytes() == b"bwrap\n" and (
+                sign in (process / "cmdline").read_bytes()
+                or sign in (process / "mountinfo").read_bytes()
+            ):
+                log.warning("A sandbox that a killed service has left is ended: process %s", number)
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except OSError:
+            pass  # it has ended meanwhile, or belongs to somebody else
         finally:
             os.close(descriptor)
 

@@ -133,7 +133,10 @@ async def _answer(channels: Channels) -> None:
 async def _hear_idle(channels: Channels, asked: set[str]) -> None:
     while True:
         for frames in await channels.iopub.receive():
-            message = wire.parse(frames, channels.key)
+            try:
+                message = wire.parse(frames, channels.key)
+            except wire.Unreadable:
+                continue  # preloaded modules are anybody's code, too
             if message.parent_id in asked and message.content.get("execution_state") == "idle":
                 return
 

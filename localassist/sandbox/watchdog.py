@@ -17,7 +17,14 @@ from pathlib import Path
 
 from localassist.sandbox.folder_usage import FolderUsage, folder_usage
 from localassist.sandbox.limits import Limits
-from localassist.sandbox.process_usage import memory_bytes, threads, unlinked_bytes
+from localassist.sandbox.process_usage import (
+    Hidden,
+    can_look,
+    memory_bytes,
+    threads,
+    unlinked_bytes,
+)
+from localassist.sandbox.providers.startup import DATA
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +73,7 @@ class Watched:
         self._is_busy = False
         self._reported: Breach | None = None
         self._settles = False
+        self._sees_files = False  # that processes hold
 
     @property
     def is_busy(self) -> bool:
@@ -78,6 +86,10 @@ class Watched:
 
     def begin(self, limits: Limits) -> None:
         """Code runs from now on."""
+        if self._limits is None:
+            # Some providers run processes that the service may not look at. After this, one that
+            # cannot be looked at has hidden itself.
+            self._sees_files = can_look(self._pids())
         self._limits = limits
         self._is_busy = True
         self._reported = None
@@ -128,7 +140,13 @@ class Watched:
             device = self._data.stat().st_dev
         except OSError:
             return None
-        disk = usage.disk_bytes + unlinked_bytes(self._pids(), device)
+        disk = usage.disk_bytes
+        if self._sees_files:
+            folders = (DATA, str(self._data))
+            try:
+                disk += unlinked_bytes(self._pids(), device, folders, limits.disk_mb * MB)
+            except Hidden as hidden:
+                return Breach(str(hidden), kills=True)
         found = FolderUsage(disk, usage.files, usage.is_complete)
         breach = self._exceeded(found, limits)
         if self._settles and (breach is None or not breach.kills):
@@ -152,8 +170,9 @@ class Watched:
                 f"there are more than {limits.files:,} files and folders in its folder",
                 kills=files > EXCESS * limits.files + SPARE_FILES,
             )
-        if not found.is_complete and self._tolerated.is_complete:
-            return Breach("the folders in its folder are nested too deeply")
+        if not found.is_complete:
+            because = "folders in its folder are nested too deeply, or closed to everybody"
+            return Breach(because, kills=True)
         return None
 
 

@@ -54,6 +54,8 @@ class Decoder:
     def __init__(self, max_bytes: int, max_frames: int) -> None:
         self.skipped = 0
         """Messages that were larger than allowed."""
+        self.frames = 0
+        """Frames and commands that were read or skipped."""
         self.is_ready = False
         """The peer has sent its greeting and a command: now it takes messages. One that libzmq gets
         before it has sent its own READY makes it close the connection."""
@@ -118,11 +120,13 @@ class Decoder:
             self._ends_message = not is_command and not flags & _MORE
             end = min(body + size, len(data))
             self._to_skip = body + size - end
+            self.frames += 1
             if not self._to_skip:
                 self._end_skipped_frame()
             return end
         if len(data) < body + size:
             return None
+        self.frames += 1
         if is_command:
             self.is_ready = True
         else:

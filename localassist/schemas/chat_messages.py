@@ -115,7 +115,7 @@ class AssistantMessage(Body):
     tool_calls: Items[ReturnedToolCall] | None = None
     refusal: str | None = None
     name: str | None = None
-    audio: None = None
+    audio: Annotated[None, only("Audio is not served.")] = None
     parsed: Any = None
     annotations: list[Any] | None = None
     function_call: Annotated[None, only("Use 'tool_calls' instead.")] = None

@@ -6,7 +6,8 @@ an app for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,6 +21,7 @@ from localassist.server.errors import on_http_exception
 from localassist.server.metrics import Metrics, RequestCount
 from localassist.server.middleware import Authentication, BodyLimit, ErrorBoundary, RequestContext
 from localassist.server.routes import ROUTES
+from localassist.server.tracing import RequestSpan
 
 if TYPE_CHECKING:
     from localassist.runtime import Runtime
@@ -40,11 +42,12 @@ def create_app(
         runtime.ingest.counters,
         runtime.library.seconds,
         runtime.interpreter.counts,
+        runtime.run_counters,
         paths,
     )
     app = Starlette(
         routes=ROUTES,
-        middleware=_middleware(settings, gate, metrics),
+        middleware=_middleware(settings, gate, metrics, paths),
         exception_handlers={HTTPException: on_http_exception},
     )
     # A URL with a slash too many is unknown; a redirect would lose the body of a POST.
@@ -56,7 +59,9 @@ def create_app(
     return app
 
 
-def _middleware(settings: ServerSettings, gate: Gate, metrics: Metrics) -> list[Middleware]:
+def _middleware(
+    settings: ServerSettings, gate: Gate, metrics: Metrics, paths: Mapping[Any, str]
+) -> list[Middleware]:
     """Outermost first. CORS is outside of the error boundary so that browsers can read errors."""
     cors = Middleware(
         CORSMiddleware,
@@ -68,6 +73,7 @@ def _middleware(settings: ServerSettings, gate: Gate, metrics: Metrics) -> list[
     return [
         Middleware(RequestCount, metrics=metrics),
         Middleware(RequestContext),
+        Middleware(RequestSpan, paths=paths),
         *([cors] if settings.cors_origins else []),
         Middleware(ErrorBoundary),
         Middleware(Authentication, gate=gate),

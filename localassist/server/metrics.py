@@ -1,5 +1,5 @@
-"""What Prometheus reads: counters of requests, models, engines, documents and kernels, collected
-when asked.
+"""What Prometheus reads: counters of requests, runs, models, engines, documents and kernels,
+collected when asked.
 
 Every number in an engine's own counters is a metric, ``localassist_engine_<field>``, without being
 named here; ``_HELP`` only says more about the known ones. Each application has its own metrics.
@@ -7,7 +7,7 @@ named here; ``_HELP`` only says more about the known ones. Each application has 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -23,12 +23,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from localassist import clock
 from localassist.engine.pool import EnginePool, LoadedModel
+from localassist.runs.counters import RunCounters
 from localassist.services.histogram import Histogram
 from localassist.services.ingest_job import IngestCounters
 
 PREFIX = "localassist"
 _METHODS = frozenset("DELETE GET HEAD OPTIONS PATCH POST PUT".split())
+_REQUEST_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _STATES = ("loading", "busy", "idle", "closing")
 
 # Engine counters that go up and down; every other one only grows until the engine is closed.
@@ -65,24 +68,38 @@ class Metrics:
         ingested: IngestCounters,
         search_seconds: Histogram,
         kernels: Callable[[], Mapping[str, int]],
+        runs: RunCounters,
         paths: Mapping[Any, str],
     ) -> None:
         """``kernels`` counts those of the code interpreter, ``paths`` are the routes' paths by
         endpoint: what counts as one route."""
+        self.queued_runs: int | None = None
+        """Runs that wait for a worker, in all processes; None where the store does not say."""
         self._paths = paths
         self._requests: Counter[tuple[str, str, str]] = Counter()
+        self._seconds: defaultdict[tuple[str, str], Histogram] = defaultdict(_request_histogram)
         self._registry = CollectorRegistry()
-        self._registry.register(
-            _OurCollector(pool, ingested, search_seconds, kernels, self._requests)
-        )
+
+        def collect() -> Iterator[Metric]:
+            yield from request_metrics(self._requests, self._seconds)
+            yield from run_metrics(runs, self.queued_runs)
+            if pool is not None:
+                yield from pool_metrics(pool)
+                yield from model_metrics(pool.loaded())
+                yield from engine_metrics(pool.loaded())
+            yield from document_metrics(ingested, search_seconds)
+            yield from kernel_metrics(kernels())
+
+        self._registry.register(_OurCollector(collect))
         ProcessCollector(registry=self._registry)
 
-    def count_request(self, scope: Scope, status: int) -> None:
+    def count_request(self, scope: Scope, status: int, seconds: float) -> None:
         """A response has ended. Paths and methods nobody serves are one label each: callers invent
         them without end."""
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = method_of(scope)
         route = self._paths.get(scope.get("endpoint"), "unknown")
         self._requests[method, route, str(status)] += 1
+        self._seconds[method, route].observe(seconds)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All metrics as text, and its media type, which ``accept`` chooses."""
@@ -101,7 +118,7 @@ class RequestCount:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 499
+        status, started = 499, clock.monotonic()
 
         async def send_watched(message: Message) -> None:
             nonlocal status
@@ -112,39 +129,54 @@ class RequestCount:
         try:
             await self._app(scope, receive, send_watched)
         finally:
-            self._metrics.count_request(scope, status)
+            self._metrics.count_request(scope, status, clock.monotonic() - started)
 
 
 class _OurCollector(Collector):
-    def __init__(
-        self,
-        pool: EnginePool | None,
-        ingested: IngestCounters,
-        search_seconds: Histogram,
-        kernels: Callable[[], Mapping[str, int]],
-        requests: Counter[tuple[str, str, str]],
-    ) -> None:
-        self._pool = pool
-        self._ingested = ingested
-        self._search_seconds = search_seconds
-        self._kernels = kernels
-        self._requests = requests
+    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        self._collect = collect
 
     def collect(self) -> Iterator[Metric]:
-        yield from request_metrics(self._requests)
-        if self._pool is not None:
-            yield from pool_metrics(self._pool)
-            yield from model_metrics(self._pool.loaded())
-            yield from engine_metrics(self._pool.loaded())
-        yield from document_metrics(self._ingested, self._search_seconds)
-        yield from kernel_metrics(self._kernels())
+        return self._collect()
 
 
-def request_metrics(requests: Mapping[tuple[str, str, str], int]) -> Iterator[Metric]:
+def method_of(scope: Scope) -> str:
+    """The method of a request; one name for all that are invented."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"
+
+
+def _request_histogram() -> Histogram:
+    return Histogram(_REQUEST_SECONDS)
+
+
+def request_metrics(
+    requests: Mapping[tuple[str, str, str], int], seconds: Mapping[tuple[str, str], Histogram]
+) -> Iterator[Metric]:
     family = _counter("http_requests", "Responses.", "method", "route", "status")
     for labels, count in requests.items():
         family.add_metric(labels, count)
     yield family
+    text = "Time to the end of a response; that of a stream is as long as what it tells of."
+    yield _histogram("http_request_seconds", text, seconds.items(), "method", "route")
+
+
+def run_metrics(runs: RunCounters, queued: int | None) -> Iterator[Metric]:
+    """What this process has worked, and what waits."""
+    text = "Time from storing a run to its end, waiting for its caller included."
+    by_status = [((status,), seconds) for status, seconds in runs.run_seconds.items()]
+    yield _histogram("run_seconds", text, by_status, "status")
+    text = "Time from storing a run to the first text of its answers."
+    yield _histogram("run_first_text_seconds", text, [((), runs.first_text_seconds)])
+    text = "Time that runs waited for a worker, each time that they were queued."
+    yield _histogram("run_queue_seconds", text, [((), runs.queue_seconds)])
+    if queued is not None:
+        yield _single("runs_queued", "Runs that wait for a worker of any process.", queued)
+    yield _single("runs_running", "Runs that workers of this process have.", runs.running)
+    calls = _counter("tool_calls", "Calls that runs have made or asked for, by kind.", "kind")
+    for kind in ("function", "file_search", "code_interpreter"):
+        calls.add_metric((kind,), runs.tool_calls[kind])
+    yield calls
 
 
 def pool_metrics(pool: EnginePool) -> Iterator[Metric]:
@@ -220,12 +252,8 @@ def document_metrics(ingested: IngestCounters, search_seconds: Histogram) -> Ite
     units.add_metric((), ingested.units)
     yield units
     yield _single("ingest_queue_files", "Files that wait for their ingest.", ingested.queued)
-    seconds = HistogramMetricFamily(
-        f"{PREFIX}_search_seconds", "Time that searches in vector stores took."
-    )
-    buckets = [(_bound(bound), count) for bound, count in search_seconds.buckets()]
-    seconds.add_metric((), buckets, search_seconds.sum)
-    yield seconds
+    text = "Time that searches in vector stores took."
+    yield _histogram("search_seconds", text, [((), search_seconds)])
 
 
 def kernel_metrics(counts: Mapping[str, int]) -> Iterator[Metric]:
@@ -280,6 +308,16 @@ def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
     return CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+
+
+def _histogram(
+    name: str, text: str, values: Iterable[tuple[Sequence[str], Histogram]], *labels: str
+) -> Metric:
+    family = HistogramMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for given, histogram in values:
+        buckets = [(_bound(bound), count) for bound, count in histogram.buckets()]
+        family.add_metric(given, buckets, histogram.sum)
+    return family
 
 
 def _single(name: str, text: str, value: float) -> Metric:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from localassist.errors import ConfigError
+from localassist.observability.tracing import exported
 from localassist.runtime import open_keys, open_runtime
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
@@ -43,7 +44,8 @@ def run_server(settings: Settings, on_ready: Callable[[str, bool], None]) -> Non
     is_guarded = bool(settings.server.api_keys) or asyncio.run(_has_keys(settings))
     check_exposure(settings.server, is_guarded=is_guarded)
     with listen(settings.server) as listener:
-        _run(_serve(settings, listener, lambda url: on_ready(url, is_guarded)))
+        with exported(settings.tracing):
+            _run(_serve(settings, listener, lambda url: on_ready(url, is_guarded)))
 
 
 async def _has_keys(settings: Settings) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from localassist.errors import SandboxUnavailable
-from localassist.sandbox.choosing import AUTOMATIC
+from localassist.sandbox.choosing import named
 from localassist.sandbox.config import SandboxSettings
 from localassist.sandbox.environment import BUILD, Environment, find_environment, is_current
 from localassist.sandbox.providers import PROVIDERS
@@ -74,9 +74,8 @@ def _environment(sandbox: SandboxSettings, home: Path) -> tuple[Environment | No
 
 
 def _isolation(name: str, sandbox: SandboxSettings, environment: Environment | None) -> Finding:
-    is_wanted = name == (AUTOMATIC if sandbox.provider == "auto" else sandbox.provider)
-    folder = None if environment is None else environment.folder
-    verdict = PROVIDERS[name](sandbox).probe(folder)
+    is_wanted = name == named(sandbox).name
+    verdict = PROVIDERS[name](sandbox).probe(environment)
     status = _status(verdict) if is_wanted else "unused"
     works = f"works; protection: {verdict.level}" if verdict.ok else "does not work here"
     chosen = "" if is_wanted else " Not chosen by sandbox.provider."

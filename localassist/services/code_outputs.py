@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from localassist import ids
 from localassist.errors import StorageUnavailable
-from localassist.sandbox.files import NotKept, open_output, opened_folder
+from localassist.sandbox.files import NotKept, Output, open_output, opened_folder
 from localassist.sandbox.limits import Limits
 from localassist.sandbox.names import free_name, readable, safe_name
 from localassist.sandbox.outputs import Image
@@ -21,7 +21,6 @@ from localassist.storage.blobs import Blob, BlobStore
 from localassist.storage.database import Database, Session
 
 PURPOSE = "assistants_output"
-_EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 
 T = TypeVar("T")
 
@@ -47,12 +46,11 @@ class CodeOutputs:
         StorageUnavailable."""
         file_id = ids.new_id("file")
         blob = await self._blobs.put(_once(image.data), max_bytes=len(image.data))
-        name = f"{file_id}.{_EXTENSIONS[image.media_type]}"
         await self._database.write(
             lambda session: files.insert(
                 session,
                 project,
-                filename=name,
+                filename=f"{file_id}{image.suffix}",
                 purpose=PURPOSE,
                 blob=blob,
                 expires_after=None,
@@ -122,16 +120,15 @@ class CodeOutputs:
         return blobs, notes
 
     async def _content(self, folder: CodeFolder, path: str, max_bytes: int) -> Blob:
-        def begin() -> tuple[Callable[[], None], Iterator[bytes]]:
+        def opened() -> Output:
             with opened_folder(folder.data) as descriptor:
-                output = open_output(descriptor, path, max_bytes=max_bytes)
-            return output.close, output.chunks()
+                return open_output(descriptor, path, max_bytes=max_bytes)
 
-        close, chunks = await asyncio.to_thread(begin)
+        output = await asyncio.to_thread(opened)
         try:
-            return await self._blobs.put(_in_thread(chunks), max_bytes=max_bytes)
+            return await self._blobs.put(_in_thread(output.chunks()), max_bytes=max_bytes)
         finally:
-            close()
+            output.close()
 
 
 def _changes(folder: CodeFolder, limits: Limits) -> Changes:

@@ -53,7 +53,7 @@ class Interpreter(Protocol):
         (``started``, ``evicted``, ``expired``, ``died``)."""
         ...
 
-    def prepare(self, project: str, thread_id: str, wanted: Mapping[str, float]) -> None:
+    def prepare(self, thread_id: str, wanted: Mapping[str, float]) -> None:
         """Start the thread's kernel, if it has none, in the background: code is about to come.
         ``wanted`` are lower limits, by field of ``sandbox.limits.Limits``."""
         ...

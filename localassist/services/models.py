@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,12 +25,15 @@ from localassist.chat.template import ChatTemplate
 from localassist.core import SamplingParams
 from localassist.engine.request import Engine
 from localassist.errors import InvalidRequest, LocalAssistError, ModelNotFound
+from localassist.observability import spans
+from localassist.observability.timeline import EMBEDDING, MODEL
 from localassist.registry.catalog import Catalog
 from localassist.registry.config import ToolMode
 from localassist.registry.manifest import ModelManifest
 from localassist.retrieval.embedders import Embedder
 from localassist.schemas.base import Page
 from localassist.schemas.models import Model
+from localassist.services.measured_engine import MeasuredEngine
 from localassist.tools.code_interpreter import Coder
 from localassist.tools.grammar import Validate
 from localassist.tools.guided import GuidedCaller
@@ -157,15 +160,19 @@ class Models:
         the model calls them must be found out if that is open. Raises ModelNotFound,
         ModelFileRejected or ModelLoadFailed."""
         manifest = await asyncio.to_thread(self._catalog.resolve, name, "chat")
-        async with self._lease_engine(manifest) as engine:
-            template = self._template(manifest, engine)
-            mode = manifest.tool_mode
-            if mode == "auto" and calls_functions:
-                native = await self._assembled(manifest, engine, template, "native")
-                mode = await self._tool_modes.settle(native, template)
-            elif mode == "auto":
-                mode = await self._tool_modes.known(manifest, engine, template)
-            yield await self._assembled(manifest, engine, template, mode)
+        async with AsyncExitStack() as stack:
+            with spans.measured(MODEL, model=manifest.id):
+                engine = await stack.enter_async_context(self._lease_engine(manifest))
+                template = self._template(manifest, engine)
+                mode = manifest.tool_mode
+                if mode == "auto" and calls_functions:
+                    native = await self._assembled(manifest, engine, template, "native")
+                    mode = await self._tool_modes.settle(native, template)
+                elif mode == "auto":
+                    mode = await self._tool_modes.known(manifest, engine, template)
+                measured = MeasuredEngine(engine)
+                model = await self._assembled(manifest, measured, template, mode)
+            yield model
 
     def prepare_default(self) -> None:
         """Begin to load the model that stands in for hosted ones. What fails is a warning in the
@@ -205,10 +212,11 @@ class Models:
             _log.log(log_level, "%s cannot be prepared: %s", name, error.message)
 
     async def _similarity(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        manifest = await asyncio.to_thread(self._catalog.default, "embedding")
-        embedder = await self._load_embedder(manifest)
-        vectors: list[list[float]] = (await embedder.embed(texts)).tolist()
-        return vectors
+        with spans.measured(EMBEDDING):
+            manifest = await asyncio.to_thread(self._catalog.default, "embedding")
+            embedder = await self._load_embedder(manifest)
+            vectors: list[list[float]] = (await embedder.embed(texts)).tolist()
+            return vectors
 
     async def _assembled(
         self, manifest: ModelManifest, engine: Engine, template: ChatTemplate, mode: ToolMode

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from localassist import clock
-from localassist.errors import SandboxUnavailable
-from localassist.sandbox.choosing import named
-from localassist.sandbox.config import SandboxSettings
-from localassist.sandbox.environment import find_environment
 from localassist.sandbox.verdict import Verdict
 
 _AGAIN_SECONDS = 30.0
-
-
-def verdict_of(settings: SandboxSettings, home: Path) -> Verdict:
-    """What is found out about the provider of the settings, with the environment for kernels.
-    Blocks for some seconds."""
-    provider = named(settings)
-    try:
-        environment = find_environment(settings, home)
-    except SandboxUnavailable as error:
-        return Verdict(provider.name, "none", False, (error.message,))
-    return provider.probe(environment.folder)
 
 
 class RememberedVerdict:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Protocol
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 from localassist.errors import (
     CapacityError,
@@ -37,6 +37,7 @@ from localassist.storage.database import Database, Session
 from localassist.tools.code_interpreter.base import CodeFile, Execution
 
 _log = logging.getLogger(__name__)
+_LOST = "The kernel was started anew, because the one before is gone; variables are lost."
 
 
 class CodeKernel(Protocol):
@@ -57,13 +58,18 @@ class KernelSession(Protocol):
     def data(self) -> Path: ...
 
     @property
+    def is_new(self) -> bool: ...
+
+    @property
     def notice(self) -> str | None: ...
 
 
 class KernelSessions(Protocol):
     """See ``sandbox.sessions.Sessions``."""
 
-    def lease(self, key: str, limits: Limits) -> AbstractAsyncContextManager[KernelSession]: ...
+    def lease(self, key: str, limits: Limits) -> AbstractAsyncContextManager[KernelSession]:
+        """One at a time for each key."""
+        ...
 
     async def drop(self, key: str) -> None: ...
 
@@ -90,7 +96,6 @@ class ThreadCode:
         self._maxima = maxima
         self._outputs = CodeOutputs(database, blobs)
         self._folders: WeakKeyDictionary[KernelSession, CodeFolder] = WeakKeyDictionary()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._preparing: set[asyncio.Task[None]] = set()
 
     async def verdict(self) -> Verdict:
@@ -102,14 +107,14 @@ class ThreadCode:
     def counts(self) -> Mapping[str, int]:
         return self._sessions.counts()
 
-    def prepare(self, project: str, thread_id: str, wanted: Mapping[str, float]) -> None:
+    def prepare(self, thread_id: str, wanted: Mapping[str, float]) -> None:
         task = asyncio.create_task(self._prepare(thread_id, self._maxima.lowered(wanted)))
         self._preparing.add(task)
         task.add_done_callback(self._preparing.discard)
 
     async def _prepare(self, thread_id: str, limits: Limits) -> None:
         try:
-            async with self._lock(thread_id), self._sessions.lease(thread_id, limits):
+            async with self._sessions.lease(thread_id, limits):
                 pass
         except (SandboxError, CapacityError) as error:
             _log.info("No kernel could be prepared: %s", error.message)
@@ -129,18 +134,19 @@ class ThreadCode:
         wanted: Mapping[str, float],
     ) -> AsyncGenerator[ExecutionItem, None]:
         limits = self._maxima.lowered(wanted)
-        async with self._lock(thread_id):
-            given, written = await self._stored_files(project, thread_id, file_ids)
-            try:
-                async with self._sessions.lease(thread_id, limits) as session:
-                    cell = _Cell(self._outputs, project, thread_id, limits, self._folder(session))
-                    await cell.place(session, given, written, self._blobs)
-                    async with aclosing(cell.run(session, code)) as items:
-                        async for item in items:
-                            yield item
-            except SandboxUnavailable:
-                self._verdict.doubt()
-                raise
+        try:
+            async with self._sessions.lease(thread_id, limits) as session:
+                # Not before: earlier code of the thread may still have been leaving files.
+                given, written = await self._stored_files(project, thread_id, file_ids)
+                cell = _Cell(self._outputs, project, thread_id, limits, self._folder(session))
+                await cell.place(session, given, written, self._blobs)
+                notice = await self._notice(session, thread_id)
+                async with aclosing(cell.run(session, code, notice)) as items:
+                    async for item in items:
+                        yield item
+        except SandboxUnavailable:
+            self._verdict.doubt()
+            raise
 
     async def drop(self, thread_id: str) -> None:
         await self._sessions.drop(thread_id)
@@ -163,6 +169,13 @@ class ThreadCode:
 
         return await self._database.read(load)
 
+    async def _notice(self, session: KernelSession, thread_id: str) -> str | None:
+        """What the thread has lost since its last code, which another process may have run."""
+        if session.notice is None and session.is_new:
+            has_run = await self._database.read(lambda read: code_files.has_run(read, thread_id))
+            return _LOST if has_run else None
+        return session.notice
+
     def _described(self, found: Mapping[str, StoredFile]) -> list[CodeFile]:
         return [
             CodeFile(path, file.id, file.blob.size_bytes, self._head(path, file))
@@ -179,9 +192,6 @@ class ThreadCode:
 
     def _folder(self, session: KernelSession) -> CodeFolder:
         return self._folders.setdefault(session, CodeFolder(session.data))
-
-    def _lock(self, thread_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(thread_id, asyncio.Lock())
 
 
 class _Cell:
@@ -220,9 +230,10 @@ class _Cell:
         session.kernel.allow(sum(own), sum(1 + path.count("/") for path in missing))
         self._notices += await asyncio.to_thread(self._folder.place, missing, blobs.path)
 
-    async def run(self, session: KernelSession, code: str) -> AsyncGenerator[ExecutionItem, None]:
-        if session.notice is not None:
-            self._notices.append(session.notice)
+    async def run(
+        self, session: KernelSession, code: str, notice: str | None
+    ) -> AsyncGenerator[ExecutionItem, None]:
+        self._notices += [notice] if notice else []
         ending: CellStatus = "died"
         async with aclosing(session.kernel.execute(code)) as outputs:
             async for output in outputs:

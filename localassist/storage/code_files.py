@@ -1,4 +1,4 @@
-"""Files that lie in the folder of a thread's code: given to it, or written by it."""
+"""Files in the folder of a thread's code, given to it or written by it, and whether any ran."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import delete as delete_rows
 from localassist import clock
 from localassist.storage.blobs import Blob
 from localassist.storage.database import Session, in_portions
-from localassist.storage.tables import CodeFileRow, FileRow, ThreadRow
+from localassist.storage.tables import CodeFileRow, FileRow, ItemRow, ThreadRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,15 @@ def forget(session: Session, thread_id: str, paths: Iterable[str]) -> None:
                 CodeFileRow.thread_id == thread_id, CodeFileRow.path.in_(portion)
             )
         )
+
+
+def has_run(session: Session, thread_id: str) -> bool:
+    """Code of the thread has come to an end before, in whatever process."""
+    tool = ItemRow.payload["built_in"].as_string()
+    ran = select(ItemRow.seq).where(
+        ItemRow.thread_id == thread_id, ItemRow.kind == "output", tool == "code_interpreter"
+    )
+    return session.scalar(ran.limit(1)) is not None
 
 
 def _is_alive() -> ColumnElement[bool]:

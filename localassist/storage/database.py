@@ -9,6 +9,7 @@ is the order of the calls. Knows nothing of what the tables mean.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -181,6 +182,13 @@ def _translated(error: DatabaseError) -> Exception:
     return error
 
 
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StorageCorrupt("A stored value cannot be read: it is not JSON.") from error
+
+
 def _engine(
     url: str, settings: StorageSettings, *, writes: bool, synchronous: str | None = None
 ) -> Engine:
@@ -191,6 +199,7 @@ def _engine(
         url,
         pool_size=size,
         connect_args={"timeout": settings.busy_timeout_seconds, "check_same_thread": False},
+        json_deserializer=_from_json,
     )
 
     @event.listens_for(engine, "connect")

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from localassist import clock, ids
+from localassist import ids
 from localassist.errors import ResourceNotFound
 from localassist.schemas.base import ListQuery, Page, merge_metadata
 from localassist.schemas.messages import Message
 from localassist.storage.database import Session
-from localassist.storage.pagination import bury, page
+from localassist.storage.pagination import bury, next_created_at, page
 from localassist.storage.tables import ItemRow, MessageRow
 
 MISSING = "No message found with id '{id}'."
@@ -19,7 +19,7 @@ MISSING = "No message found with id '{id}'."
 
 def insert(session: Session, project: str, thread_id: str, fields: dict[str, Any]) -> Message:
     """Store a client's finished message and its item. The caller holds the thread's lock."""
-    at = clock.now()
+    at = next_created_at(session, MessageRow, MessageRow.thread_id == thread_id)
     row = MessageRow(
         id=ids.new_id("message"),
         project_id=project,

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, select, tuple_
 
+from localassist import clock
 from localassist.errors import ResourceNotFound
 from localassist.schemas.base import ListQuery, Page, WireModel
 from localassist.storage.database import Session
@@ -88,6 +89,15 @@ def page_rows(
     if backwards:
         rows.reverse()
     return rows, has_more
+
+
+def next_created_at(
+    session: Session, table: type[ObjectRow], *siblings: ColumnElement[bool]
+) -> int:
+    """When an object that is made now was made: not before the newest of its siblings, so that they
+    stay in order when the clock is set back."""
+    newest = select(table.created_at).where(*siblings).order_by(table.created_at.desc()).limit(1)
+    return max(clock.now(), session.scalar(newest) or 0)
 
 
 def bury(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from localassist.errors import StorageCorrupt
 from localassist.schemas.events import MESSAGE_DELTA, STEP_DELTA, RunEvent
 from localassist.storage.database import Session
 from localassist.storage.tables import Base, RunEventRow, RunRow
 
+_log = logging.getLogger(__name__)
 _RUNS, _EVENTS = Base.metadata.tables["runs"], Base.metadata.tables["run_events"]
 # Progress is stored dozens of times a second: statements are made once and need nothing of the ORM.
 _INSERT = insert(_EVENTS)
@@ -103,14 +106,9 @@ class StreamedText:
 
 def streamed_text(session: Session, run_id: str, message_id: str) -> StreamedText:
     """What a message shows so far, from the deltas in the log."""
-    rows = session.execute(
-        select(RunEventRow.data, RunEventRow.token_ids)
-        .where(RunEventRow.run_id == run_id, RunEventRow.name == MESSAGE_DELTA)
-        .order_by(RunEventRow.seq)
-    )
     parts: list[dict[str, Any]] = []
     tokens = array("I")
-    for data, packed in rows:
+    for data, packed in _deltas(session, run_id, MESSAGE_DELTA):
         if data["id"] == message_id:
             parts += data["delta"]["content"]
             tokens.extend(unpack(packed))
@@ -123,13 +121,8 @@ def streamed_text(session: Session, run_id: str, message_id: str) -> StreamedTex
 
 def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str, Any]]:
     """The calls of a step so far, as a step shows them, from the deltas in the log."""
-    rows = session.scalars(
-        select(RunEventRow.data)
-        .where(RunEventRow.run_id == run_id, RunEventRow.name == STEP_DELTA)
-        .order_by(RunEventRow.seq)
-    )
     calls: list[dict[str, Any]] = []
-    for data in rows:
+    for data, _ in _deltas(session, run_id, STEP_DELTA):
         if data["id"] != step_id:
             continue
         for part in data["delta"]["step_details"]["tool_calls"]:
@@ -139,6 +132,30 @@ def streamed_calls(session: Session, run_id: str, step_id: str) -> list[dict[str
             else:
                 _add_fragment(calls[part["index"]], part)
     return calls
+
+
+def _deltas(
+    session: Session, run_id: str, name: str
+) -> Sequence[tuple[dict[str, Any], bytes | None]]:
+    """The run's deltas of this kind with their tokens, in order; in a damaged log, those before the
+    first that cannot be read: whatever happened to its log, a run must be able to go on or end."""
+    place = (RunEventRow.run_id == run_id, RunEventRow.name == name)
+    wanted = select(RunEventRow.data, RunEventRow.token_ids).where(*place)
+    try:
+        return [
+            (data, packed) for data, packed in session.execute(wanted.order_by(RunEventRow.seq))
+        ]
+    except StorageCorrupt as error:
+        _log.error("the log of %s is damaged: %s", run_id, error.message)
+    numbers = session.scalars(select(RunEventRow.seq).where(*place).order_by(RunEventRow.seq))
+    readable: list[tuple[dict[str, Any], bytes | None]] = []
+    for seq in numbers.all():
+        try:
+            data, packed = session.execute(wanted.where(RunEventRow.seq == seq)).one()
+        except StorageCorrupt:
+            break
+        readable.append((data, packed))
+    return readable
 
 
 def _add_fragment(call: dict[str, Any], part: dict[str, Any]) -> None:

@@ -6,13 +6,17 @@ from typing import Any
 
 from sqlalchemy import select
 
-from localassist import clock, ids
+from localassist import ids
 from localassist.errors import ResourceNotFound
 from localassist.schemas.base import ListQuery, Page
 from localassist.schemas.run_steps import RunStep
+from localassist.storage import run_events
 from localassist.storage.database import Session
-from localassist.storage.pagination import page
+from localassist.storage.pagination import next_created_at, page
 from localassist.storage.tables import RunRow, RunStepRow
+
+NO_CALLS: dict[str, Any] = {"type": "tool_calls", "tool_calls": []}
+"""Details of a step of tool calls that has just been opened."""
 
 MISSING = "No run step found with id '{id}'."
 
@@ -25,7 +29,7 @@ def insert(session: Session, run: RunRow, details: dict[str, Any]) -> RunStepRow
         thread_id=run.thread_id,
         run_id=run.id,
         assistant_id=run.assistant_id,
-        created_at=clock.now(),
+        created_at=next_created_at(session, RunStepRow, RunStepRow.run_id == run.id),
         type=details["type"],
         status="in_progress",
         step_details=details,
@@ -68,7 +72,7 @@ def get(session: Session, run: RunRow, step_id: str) -> RunStep:
     )
     if found is None:
         raise ResourceNotFound(MISSING.format(id=step_id))
-    return to_wire(found, run.expires_at)
+    return _so_far(session, found, run.expires_at)
 
 
 def list_page(session: Session, run: RunRow, query: ListQuery) -> Page[RunStep]:
@@ -78,10 +82,20 @@ def list_page(session: Session, run: RunRow, query: ListQuery) -> Page[RunStep]:
         run.project_id,
         [RunStepRow.run_id == run.id],
         query,
-        lambda found: to_wire(found, run.expires_at),
+        lambda found: _so_far(session, found, run.expires_at),
         parent_id=run.id,
         missing=MISSING,
     )
+
+
+def _so_far(session: Session, step: RunStepRow, expires_at: int | None) -> RunStep:
+    """A step with the calls that readers of its stream have seen."""
+    shown = to_wire(step, expires_at)
+    if step.status == "in_progress" and step.step_details == NO_CALLS:
+        calls = run_events.streamed_calls(session, step.run_id, step.id)
+        details = {**NO_CALLS, "tool_calls": calls}
+        return RunStep.model_validate({**shown.dump(), "step_details": details})
+    return shown
 
 
 def to_wire(step: RunStepRow, expires_at: int | None) -> RunStep:

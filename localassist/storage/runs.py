@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, exists, func, or_, select, update
 
-from localassist import clock, ids
+from localassist import ids
 from localassist.errors import LeaseLost, ResourceNotFound
 from localassist.schemas.base import ListQuery, Page, merge_metadata
 from localassist.schemas.runs import Run
 from localassist.storage.database import Session
-from localassist.storage.pagination import page
+from localassist.storage.pagination import next_created_at, page
 from localassist.storage.tables import AssistantRow, RunRow, ThreadRow
 
 MISSING = "No run found with id '{id}'."
@@ -28,7 +28,7 @@ CLAIMABLE_STATUSES = ("queued", "in_progress", "cancelling")
 
 
 def insert(session: Session, project: str, thread_id: str, fields: dict[str, Any]) -> RunRow:
-    """Store a queued run. ``fields``: assistant_id, request, metadata, expires_at.
+    """Store a queued run. ``fields``: assistant_id, request, metadata, expires_at, timeline.
 
     The caller holds the thread's lock; the unique index on active runs stands behind it.
     """
@@ -36,7 +36,7 @@ def insert(session: Session, project: str, thread_id: str, fields: dict[str, Any
         id=ids.new_id("run"),
         project_id=project,
         thread_id=thread_id,
-        created_at=clock.now(),
+        created_at=next_created_at(session, RunRow, RunRow.thread_id == thread_id),
         assistant_id=fields["assistant_id"],
         status="queued",
         expires_at=fields["expires_at"],
@@ -44,6 +44,7 @@ def insert(session: Session, project: str, thread_id: str, fields: dict[str, Any
         metadata_=fields.get("metadata") or {},
         last_event_seq=-1,
         interruptions=0,
+        timeline=fields["timeline"],
     )
     session.add(row)
     session.flush()
@@ -92,6 +93,21 @@ def list_page(session: Session, project: str, thread_id: str, query: ListQuery) 
     return page(
         session, RunRow, project, wanted, query, to_wire, parent_id=thread_id, missing=MISSING
     )
+
+
+def newest(session: Session, thread_id: str | None, limit: int) -> list[RunRow]:
+    """Of all projects, or of one thread; newest first. For operators."""
+    wanted = () if thread_id is None else (RunRow.thread_id == thread_id,)
+    statement = select(RunRow).where(*wanted).order_by(RunRow.seq.desc()).limit(limit)
+    return list(session.scalars(statement))
+
+
+def any_row(session: Session, run_id: str) -> RunRow:
+    """A run of any project, for operators. Raises ResourceNotFound."""
+    found = session.scalar(select(RunRow).where(RunRow.id == run_id))
+    if found is None:
+        raise ResourceNotFound(MISSING.format(id=run_id))
+    return found
 
 
 def code_file_ids(
@@ -159,10 +175,21 @@ def _claimable(now: float, besides: Collection[str]) -> tuple[ColumnElement[bool
     )
 
 
-def renew(session: Session, owner: str, run_ids: list[str], *, until: float) -> dict[str, str]:
-    """Extend the owner's leases of these runs; returns the status of each it still holds."""
+def renew(
+    session: Session,
+    owner: str,
+    run_ids: list[str],
+    *,
+    until: float,
+    timelines: Mapping[str, dict[str, Any]] | None = None,
+) -> dict[str, str]:
+    """Extend the owner's leases of these runs, and note what they are doing, where that is new;
+    returns the status of each it still holds."""
     mine = (RunRow.lease_owner == owner, RunRow.id.in_(run_ids))
     session.execute(update(RunRow).where(*mine).values(lease_expires_at=until))
+    for run_id, record in (timelines or {}).items():
+        one = (RunRow.lease_owner == owner, RunRow.id == run_id)
+        session.execute(update(RunRow).where(*one).values(timeline=record))
     found = session.execute(select(RunRow.id, RunRow.status).where(*mine))
     return {run_id: status for run_id, status in found}
 

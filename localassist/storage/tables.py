@@ -139,6 +139,8 @@ class RunRow(ObjectRow):
     lease_expires_at: Mapped[float | None] = mapped_column(Float)
     # How often a worker has died over the run since it last rested.
     interruptions: Mapped[int] = mapped_column(Integer)
+    # What the run did when, see observability.timeline; None for runs of earlier releases.
+    timeline: Mapped[dict[str, Any] | None] = mapped_column(Json, deferred=True)
 
 
 class RunStepRow(ObjectRow):

@@ -56,7 +56,7 @@ def test_the_readme_has_a_row_for_every_script() -> None:
     named = set(re.findall(r"python -m benchmarks\.([\w.]+)", readme))
     scripts = {
         f"{path.parent.name}.{path.stem}"
-        for area in ("engine", "retrieval", "server", "tools")
+        for area in ("engine", "retrieval", "sandbox", "server", "tools")
         for path in (FOLDER / area).glob("*.py")
         if "def main()" in path.read_text("utf-8")
     }

@@ -187,6 +187,12 @@ def test_retrieval_search_latency() -> None:
     assert report["goal"]["units"] == max(row["units"] for row in rows)
 
 
+def test_server_load_is_carried_without_errors() -> None:
+    for crowd in report_of("server.load")["measured"].values():
+        assert crowd["errors"] == {} and set(crowd["runs"]) == {"completed"}
+        assert finite(crowd) and crowd["without a model p99 ms"] > 0
+
+
 def test_every_script_has_a_test() -> None:
     tested = " ".join(name for name in globals() if name.startswith("test_"))
     assert all(script.replace(".", "_") in tested for script in SCRIPTS)

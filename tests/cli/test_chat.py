@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -129,9 +131,14 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
     engine.enqueue("word " * 2000)
     original = chat._print_answer
 
+    def once_it_talks() -> None:
+        while not engine.counters.running:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
     def interrupted(*arguments: Any) -> None:
-        timer = threading.Timer(0.5, os.kill, (os.getpid(), 2))
-        timer.start()
+        threading.Thread(target=once_it_talks, daemon=True).start()
         original(*arguments)
 
     monkeypatch.setattr(chat, "_print_answer", interrupted)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localassist.cli.code import CodeView, save
+from localassist.cli.code import CodeView, image_names, save
 from localassist.client.tool_runner import CodePiece
 from tests.cli.conftest import Run
 
@@ -39,7 +39,7 @@ def test_what_code_prints_does_not_steer_the_terminal(capsys: pytest.CaptureFixt
         ("/", "file.png"),
         ("..", "file.png"),
         (".bashrc", "bashrc.png"),
-        ("a\nb\x1b.txt", "ab.txt"),
+        ("a\nb\x1b.txt", "a_b_.txt"),
         ("plot", "plot.png"),
     ],
 )
@@ -62,10 +62,46 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     [
         (("--file", "data.csv"), "add --code"),
         (("--code", "--file", "nope.csv"), "no file nope.csv"),
+        (("--code", "--file", "folder"), "folder is a folder"),
+        (("--code", "--file", "empty.csv"), "empty.csv is empty"),
+        (("--code", "--out", "empty.csv"), "empty.csv is not a folder"),
     ],
 )
-def test_files_are_for_code_and_have_to_be_there(
-    pipe: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+def test_what_cannot_be_given_or_saved_is_said_at_once(
+    pipe: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
 ) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.csv").touch()
+    monkeypatch.chdir(tmp_path)
     assert pipe("Plot it.", *arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_without_isolation_nothing_is_made_up(
+    pipe: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOCALASSIST_SANDBOX__ENVIRONMENT", str(tmp_path / "nowhere"))
+    assert pipe("What is 2 + 2?", "--code") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "localassist sandbox build" in err
+
+
+@pytest.mark.parametrize(
+    ("code", "count", "names"),
+    [
+        ('plt.title("Sales by month")', 1, ["Sales-by-month"]),
+        ('plt.title("a/b: Größe")\nplt.show()\nplt.title("c")', 2, ["a-b-Größe", "c"]),
+        ("plt.plot([1, 2])", 2, ["figure", "figure"]),
+        ('plt.title("One")', 2, ["figure", "figure"]),
+        ('plt.title("…")', 1, ["figure"]),
+        ("not python", 1, ["figure"]),
+        (f"plt.title({'x' * 200!r})", 1, ["x" * 60]),
+    ],
+)
+def test_images_are_called_after_their_titles(code: str, count: int, names: list[str]) -> None:
+    assert image_names(code, count) == names

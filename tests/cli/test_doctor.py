@@ -13,17 +13,19 @@ from localassist.sandbox.environment import Environment
 from localassist.sandbox.verdict import Level, Verdict
 from localassist.services import checkup
 
+KERNELS = Environment(Path("/kernels"), Path("/kernels/bin/python"), Path("/usr"))
+
 
 class Provider:
     """What ``checkup`` uses of one."""
 
     verdict: Verdict
-    asked_with: list[Path | None]
+    asked_with: list[Environment | None]
 
     def __init__(self, settings: SandboxSettings) -> None:
         pass
 
-    def probe(self, environment: Path | None) -> Verdict:
+    def probe(self, environment: Environment | None) -> Verdict:
         self.asked_with.append(environment)
         return self.verdict
 
@@ -41,9 +43,8 @@ def providers(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
         "podman": provider("podman", "strong", False, "There is no podman.", fix="install it"),
         "landlock": provider("landlock", "reduced", True, "Some things can be seen."),
     }
-    environment = Environment(Path("/kernels"), Path("/kernels/bin/python"), Path("/usr"))
     monkeypatch.setattr(checkup, "PROVIDERS", found)
-    monkeypatch.setattr(checkup, "find_environment", lambda settings, home: environment)
+    monkeypatch.setattr(checkup, "find_environment", lambda settings, home: KERNELS)
     monkeypatch.setattr(checkup, "is_current", lambda settings, home: True)
     return found
 
@@ -76,7 +77,7 @@ def test_every_provider_is_tried_with_the_environment(
     assert found["isolation: podman"]["status"] == "unused"
     assert found["isolation: podman"]["says"][-1] == "There is no podman."  # type: ignore[index]
     for provider in providers.values():
-        assert provider.asked_with == [Path("/kernels")]
+        assert provider.asked_with == [KERNELS]
 
 
 def test_what_is_chosen_must_work(

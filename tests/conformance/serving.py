@@ -49,8 +49,8 @@ def scripted_settings(home: Path, **sections: dict[str, object]) -> Settings:
     runs = {"poll_seconds": 0.05, "flush_seconds": 0.005, **sections.get("runs", {})}
     server = {"port": 0, "poll_after_ms": 20, "keepalive_seconds": 0.2}
     models = {"default_chat": MODEL}
-    sandbox = sections.get("sandbox", {})
-    return load_settings(home, environ={}, runs=runs, server=server, models=models, sandbox=sandbox)
+    more = {name: sections.get(name, {}) for name in ("sandbox", "storage")}
+    return load_settings(home, environ={}, runs=runs, server=server, models=models, **more)
 
 
 @contextmanager

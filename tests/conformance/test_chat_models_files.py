@@ -14,6 +14,7 @@ import pytest
 
 from localassist.engine import ScriptedEngine
 from tests.conformance.conftest import ANSWER, WEATHER
+from tests.conformance.published import check_chunk
 from tests.conformance.serving import MODEL, call
 from tests.conformance.wire import CHUNK, check, raw
 
@@ -94,7 +95,9 @@ def test_chunks_on_the_wire(client: openai.OpenAI) -> None:
     records = raw(client, "POST", "/chat/completions", json=body).text.split("\n\n")
     assert records[-2:] == ["data: [DONE]", ""]
     for record in records[:-2]:
-        CHUNK.validate_python(json.loads(record.removeprefix("data: ")), strict=True)
+        chunk = json.loads(record.removeprefix("data: "))
+        CHUNK.validate_python(chunk, strict=True)
+        check_chunk(chunk)
 
 
 def test_embeddings(client: openai.OpenAI) -> None:

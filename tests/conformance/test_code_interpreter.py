@@ -124,6 +124,26 @@ def test_what_a_stream_adds_up_to_is_what_polling_sees(talk: Talk) -> None:
     assert handler.images == ["file-1", "file-2"]
 
 
+def test_code_that_is_running_is_read_with_what_it_has_printed(talk: Talk, stage: Stage) -> None:
+    says = (Printed("begun"), Shown("file-1"))
+    stage.interpreter = FakeInterpreter(Cell(says, hangs=True))
+    runs = talk.client.beta.threads.runs
+    run = runs.create(**talk.ids)
+    outputs: list[Any] = []
+    while len(outputs) < 2:
+        for step in steps(talk, run):
+            assert step.status == "in_progress"
+            for made in step.step_details.tool_calls:
+                outputs = made.code_interpreter.outputs
+    assert (made.type, made.code_interpreter.input) == ("code_interpreter", PROGRAM)
+    assert (outputs[0].logs, outputs[1].image.file_id) == ("begun", "file-1")
+    assert runs.steps.retrieve(step.id, run_id=run.id, thread_id=talk.thread_id) == step
+    runs.cancel(run.id, thread_id=talk.thread_id)
+    run = runs.poll(run.id, thread_id=talk.thread_id)
+    (ended,) = steps(talk, run)
+    assert (run.status, ended.step_details) == ("cancelled", step.step_details)
+
+
 def test_the_message_that_deltas_make(talk: Talk) -> None:
     """Before it is replaced by the finished one."""
     made: list[Any] = []

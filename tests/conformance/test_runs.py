@@ -129,6 +129,18 @@ def test_cancelling_keeps_what_was_said(talk: Talk, use_engine: UseEngine) -> No
     assert caught.value.body == error_body("Cannot cancel run with status 'cancelled'.")
 
 
+def test_a_run_that_is_cancelled_asks_for_nothing_any_more(
+    client: openai.OpenAI, use_engine: UseEngine
+) -> None:
+    """``required_action`` was still there while such a run was ``cancelling``."""
+    use_engine(call("Rome"))
+    talk = begin(client, "Rain in Rome?", tools=[WEATHER])
+    runs = talk.client.beta.threads.runs
+    run = runs.create_and_poll(**talk.ids)
+    assert run.required_action is not None
+    assert runs.cancel(run.id, thread_id=talk.thread_id).required_action is None
+
+
 def test_cancelling_a_run_that_waits_for_outputs(
     client: openai.OpenAI, use_engine: UseEngine
 ) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,22 @@ from localassist.engine import ScriptedEngine
 from localassist.engine.request import Generate
 from localassist.runtime import open_keys
 from tests.conformance.serving import MODEL, ROOT, call, clean_environ, scripted_settings
+from tests.conformance.test_code_interpreter import python
+from tests.conftest import KERNELS
 from tests.server.serving import Stage, on_socket
 
 DRIVERS = Path(__file__).parent / "sdks"
 FOLDER = ROOT / ".venv" / "sdks"
 SECONDS = 60
 ANSWER = "It is a fine day, and this sentence arrives in several pieces."
+_CODE = """import matplotlib.pyplot as plt
+numbers = [int(line) for line in open("data.csv").read().split()[1:]]
+plt.plot(numbers)
+plt.show()
+open("total.csv", "w").write(f"total\\n{sum(numbers)}\\n")
+print("größer")
+"""
+_CODED = (python(_CODE), "Done: [the total](sandbox:/mnt/data/total.csv) of the numbers.")
 _SEARCH = '<tool_call>\n{"name": "file_search", "arguments": {"queries": ["leave"]}}\n</tool_call>'
 
 # Old clients pass an option to httpx that it no longer has.
@@ -36,10 +47,11 @@ PYTHON = {
     "py-3": [],
 }
 NODE = {"npm-4": "openai@4.104.0", "npm-6": "openai@6.49.0", "npm-7": "openai@7.55.0"}
-AREAS = (
-    "objects polled streamed function function_streamed cancelled files vector_stores documents "
-    "uploads errors chat"
-).split()
+AREAS = [
+    *"objects polled streamed function function_streamed cancelled files vector_stores".split(),
+    *"documents uploads errors chat".split(),
+    pytest.param("code", marks=pytest.mark.sandbox),
+]
 # What a version does not have.
 MISSING = {
     "py-1.12.0": {"streamed", "function_streamed", "vector_stores", "uploads"},
@@ -59,19 +71,21 @@ REPLIES: dict[str, tuple[str | Callable[[Generate], str], ...]] = {
     "function": (call("Oslo"),),
     "function_streamed": (call("Oslo"),),
     "documents": (_SEARCH, _cited),
+    "code": (*_CODED, *_CODED),
     "cancelled": ("word " * 4000,),
 }
 
 
 @pytest.fixture(scope="module")
 def stage() -> Stage:
-    return Stage()
+    return Stage(has_kernels=True)
 
 
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory: pytest.TempPathFactory, stage: Stage) -> Iterator[dict[str, str]]:
     """A server that asks for a key, where programs find it."""
-    settings = scripted_settings(tmp_path_factory.mktemp("home"))
+    sandbox: dict[str, Any] = {"environment": KERNELS, "preload": [], "warm_kernels": 0}
+    settings = scripted_settings(tmp_path_factory.mktemp("home"), sandbox=sandbox)
 
     async def make_key() -> str:
         async with open_keys(settings) as keys:

@@ -58,7 +58,7 @@ class FakeInterpreter:
     def counts(self) -> dict[str, int]:
         return {}
 
-    def prepare(self, project: str, thread_id: str, wanted: Mapping[str, float]) -> None:
+    def prepare(self, thread_id: str, wanted: Mapping[str, float]) -> None:
         self.prepared.append(thread_id)
 
     async def files(self, project: str, thread_id: str, file_ids: Sequence[str]) -> list[CodeFile]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.runs.annotating import AnnotatedText, Annotator
-from localassist.tools.code_interpreter import LinkReader
+from localassist.tools.code_interpreter.links import LinkReader
 from localassist.tools.file_search import CitationReader
 from localassist.tools.file_search.results import number
 from tests.runs.documents import HOURS, _passage

@@ -119,6 +119,26 @@ async def test_a_parked_run_has_its_code_run_in_a_new_kernel(open_real: OpenRunt
         assert "now" in await logs_of(talk, run, 1)
 
 
+async def test_after_a_restart_files_are_back_and_variables_are_said_to_be_lost(
+    open_real: OpenRuntime,
+) -> None:
+    code = "x = 41\nopen('kept.csv', 'w').write('a')"
+    async with open_real(ScriptedEngine(python(code), "Set.", model_id="scripted")) as runtime:
+        talk = await begin(runtime, "Set x.", tools=[CODE])
+        assert (await talk.finish()).status == "completed"
+    look = python("open('kept.csv').read(), 'x' in globals()")
+    engine = ScriptedEngine(look, python("1"), "It is gone.", model_id="scripted")
+    async with open_real(engine) as runtime:
+        talk.runtime = runtime
+        await talk.say("What is x?")
+        run = await talk.finish()
+        found, notice = (await logs_of(talk, run)).splitlines()
+        assert found == "('a', False)"
+        assert "started anew" in notice and "variables are lost" in notice
+        assert "variables are lost" in engine.detokenize(engine.requests[1].prompt)
+        assert (await logs_of(talk, run, 1)).strip() == "1"
+
+
 async def test_a_kernel_that_dies_is_said_to_the_model(open_real: OpenRuntime) -> None:
     engine = ScriptedEngine(
         python("import os\nos._exit(3)"), python("print('alive')"), "Done.", model_id="scripted"

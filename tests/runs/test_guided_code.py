@@ -48,6 +48,7 @@ class ScriptedCoder:
         self.says = says
         self.asked: list[tuple[str, bool]] = []
         self.shown: list[list[Execution]] = []
+        self.allowed: list[int | None] = []
 
     async def decide(
         self, conversation: Sequence[ChatMessage], files: Sequence[CodeFile], demanded: bool
@@ -62,8 +63,10 @@ class ScriptedCoder:
         conversation: Sequence[ChatMessage],
         files: Sequence[CodeFile],
         executions: Sequence[Execution],
+        most_tokens: int | None,
     ) -> AsyncGenerator[str | Written, None]:
         self.shown.append(list(executions))
+        self.allowed.append(most_tokens)
         cell = self.cells.pop(0) if self.cells else ""
         if cell:
             yield cell[:3]
@@ -134,6 +137,18 @@ async def test_code_that_fails_is_written_again(
         assert kernels.codes == ["one()", "two()"] and len(coder.asked) == 1
         assert [[e.logs for e in shown] for shown in coder.shown] == [[], ["NameError\n"]]
         assert await outputs_of(talk, run) == [[{"type": "logs", "logs": "NameError\n"}]]
+        assert coder.allowed == [None, None]
+
+
+async def test_a_coder_is_told_what_may_still_be_written(
+    open_scripted: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coder = ScriptedCoder("one()", "two()")
+    kernels = FakeInterpreter(printing("NameError\n", ending="error"), printing("fine"))
+    async with led(open_scripted, monkeypatch, coder, kernels) as talk:
+        assert (await talk.finish(max_completion_tokens=256)).status == "completed"
+        # One token has gone into the decision, five into the first cell.
+        assert coder.allowed == [255, 250]
 
 
 async def test_attempts_come_to_an_end(

@@ -63,25 +63,28 @@ async def said(kernel: Started, code: str, seconds: float = 60.0) -> str:
     """What the code prints, the value of its last expression, or its exception as ``Name: text``;
     of a display, its media types."""
     asked = await ask(kernel, code)
+    return await asyncio.wait_for(_answer(kernel, asked), seconds)
+
+
+async def _answer(kernel: Started, asked: str) -> str:
     texts = []
-    async with asyncio.timeout(seconds):
-        while True:
-            for frames in await kernel.channels.iopub.receive():
-                message = wire.parse(frames, kernel.channels.key)
-                content = message.content
-                if message.parent_id != asked:
-                    continue
-                match message.message_type:
-                    case "stream":
-                        texts.append(content["text"])
-                    case "execute_result":
-                        texts.append(content["data"]["text/plain"])
-                    case "display_data":
-                        texts.append(" ".join(sorted(content["data"])))
-                    case "error":
-                        texts.append(f"{content['ename']}: {content['evalue']}")
-                    case "status" if content["execution_state"] == "idle":
-                        return "".join(texts).strip()
+    while True:
+        for frames in await kernel.channels.iopub.receive():
+            message = wire.parse(frames, kernel.channels.key)
+            content = message.content
+            if message.parent_id != asked:
+                continue
+            match message.message_type:
+                case "stream":
+                    texts.append(content["text"])
+                case "execute_result":
+                    texts.append(content["data"]["text/plain"])
+                case "display_data":
+                    texts.append(" ".join(sorted(content["data"])))
+                case "error":
+                    texts.append(f"{content['ename']}: {content['evalue']}")
+                case "status" if content["execution_state"] == "idle":
+                    return "".join(texts).strip()
 
 
 async def ask(kernel: Started, code: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from localassist.errors import SandboxUnavailable
 from localassist.sandbox import choosing
 from localassist.sandbox.config import SandboxSettings
+from localassist.sandbox.environment import Environment, find_environment
 from localassist.sandbox.providers import PROVIDERS, Provider, bubblewrap, landlock, unsafe
 from localassist.sandbox.providers.container import Container
 from localassist.sandbox.providers.container_engine import Engine, hint
@@ -29,7 +30,7 @@ def settings(tmp_path: Path) -> SandboxSettings:
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, name: str, verdict: Verdict) -> None:
-    def probe(self: Provider, environment: Path | None) -> Verdict:
+    def probe(self: Provider, environment: Environment | None) -> Verdict:
         assert environment is not None
         return verdict
 
@@ -46,7 +47,7 @@ def test_auto_is_bubblewrap(
     settings: SandboxSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, "bubblewrap", Verdict("bubblewrap", "strong", True))
-    assert type(choosing.choose(settings, tmp_path)) is bubblewrap.Bubblewrap
+    assert type(choosing.choose(settings, tmp_path)[0]) is bubblewrap.Bubblewrap
 
 
 def test_nothing_weaker_takes_the_place_of_what_does_not_work(
@@ -56,36 +57,37 @@ def test_nothing_weaker_takes_the_place_of_what_does_not_work(
     answers(monkeypatch, "bubblewrap", refused)
     for name in set(PROVIDERS) - {"bubblewrap"}:
         answers(monkeypatch, name, Verdict(name, "none", True))
-    with pytest.raises(SandboxUnavailable, match=r"bubblewrap here\. It is not there\. Install it"):
+    said = r"bubblewrap here\. It is not there\. To change that: Install it"
+    with pytest.raises(SandboxUnavailable, match=said):
         choosing.choose(settings, tmp_path)
     named = settings.model_copy(update={"provider": "unsafe"})
-    assert type(choosing.choose(named, tmp_path)) is unsafe.Unsafe
+    assert type(choosing.choose(named, tmp_path)[0]) is unsafe.Unsafe
 
 
 def test_without_an_environment_the_command_that_builds_it_is_named(tmp_path: Path) -> None:
     settings = SandboxSettings(environment=tmp_path)
     with pytest.raises(SandboxUnavailable, match="localassist sandbox build"):
         choosing.choose(settings, tmp_path)
+    verdict = choosing.verdict_of(settings, tmp_path)
+    assert not verdict.ok and "localassist sandbox build" in verdict.reasons[0]
 
 
-def test_verdicts_of_all_come_without_an_environment(
+def test_every_provider_gives_a_verdict_without_an_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = choosing.verdicts(SandboxSettings(environment=tmp_path), tmp_path)
-    assert [verdict.provider for verdict in found] == list(PROVIDERS)
-    by_name = {verdict.provider: verdict for verdict in found}
-    for name in ("podman", "docker"):
-        assert not by_name[name].ok
-    assert by_name["unsafe"].ok and by_name["unsafe"].level == "none"
-    assert "Nothing is kept from code" in by_name["unsafe"].reasons[0]
+    found = {name: each(SandboxSettings()).probe(None) for name, each in PROVIDERS.items()}
+    assert all(verdict.provider == name for name, verdict in found.items())
+    assert not found["podman"].ok and not found["docker"].ok
+    assert found["unsafe"].ok and found["unsafe"].level == "none"
+    assert "Nothing is kept from code" in found["unsafe"].reasons[0]
 
 
 def test_an_engine_that_is_not_installed(
     settings: SandboxSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    verdict = PROVIDERS["docker"](settings).probe(settings.environment)
+    verdict = PROVIDERS["docker"](settings).probe(find_environment(settings, tmp_path))
     assert not verdict.ok and verdict.reasons == ("docker is not installed.",)
 
 

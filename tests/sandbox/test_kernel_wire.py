@@ -70,6 +70,14 @@ def test_many_messages_are_read_in_portions() -> None:
     assert not decoder.is_behind
 
 
+def test_frames_are_counted_also_those_that_say_nothing() -> None:
+    decoder = zmtp.Decoder(1000, 8)
+    assert decoder.feed(bytes(PEER)) == [] and decoder.frames == 1
+    empty_commands, many_frames, large = b"\x04\x00" * 100, b"\x01\x00" * 100, b"\x00\xff"
+    assert decoder.feed(empty_commands + many_frames + large) == []
+    assert decoder.frames == 202 and decoder.skipped == 1
+
+
 @pytest.mark.parametrize("start", [b"GET / HTTP/1.1", bytes(9) + b"\x01" + bytes(60)])
 def test_another_protocol_is_refused(start: bytes) -> None:
     with pytest.raises(zmtp.ZmtpError):

@@ -41,12 +41,11 @@ LIMITS: dict[str, Any] = {"memory_mb": 512, "processes": 40}
 
 @functools.cache
 def works(name: str) -> tuple[Provider, Verdict]:
-    folder = the_environment().folder
     is_container = issubclass(PROVIDERS[name], Container)
     for runtime in RUNTIMES if is_container else (None,):
         settings = SandboxSettings(provider=name, container_runtime=runtime, **LIMITS)
         provider = PROVIDERS[name](settings)
-        verdict = provider.probe(folder)
+        verdict = provider.probe(the_environment())
         if verdict.ok:
             break
     return provider, verdict
@@ -95,7 +94,7 @@ async def test_code_runs_in_its_folder_and_can_be_interrupted(
     assert made.stat().st_uid == (os.getuid() if owner is None else owner) != 0
     endless = asyncio.create_task(said(kernel, "import time\nwhile True: time.sleep(0.05)"))
     while await asyncio.wait([endless], timeout=0.5) == (set(), {endless}):
-        await kernel.provisioner.interrupt()
+        await kernel.provisioner.send_signal(signal.SIGINT)
     assert endless.result().startswith("KeyboardInterrupt")
     assert await said(kernel, "x") == "41"
 

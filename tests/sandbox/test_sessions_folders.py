@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,12 +100,36 @@ def test_what_a_killed_service_leaves_is_swept(tmp_path: Path) -> None:
         ours.remove()
 
 
+def test_a_sandbox_that_was_half_made_is_swept(tmp_path: Path) -> None:
+    """It is not in the record yet; its arguments tell whose it is."""
+    left = tmp_path / "sandbox" / "sessions" / "0123456789abcdef"
+    (left / "data").mkdir(parents=True)
+    command = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'bwrap'); print(flush=True)"
+    waiting = [sys.executable, "-c", f"{command}; sys.stdin.read()"]
+    processes = [
+        subprocess.Popen([*waiting, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for path in (left / "data", tmp_path / "sandbox" / "sessions" / "another" / "data")
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None and process.stdout.readline()
+        assert SessionFolders(tmp_path).sweep() == 1
+        assert processes[0].wait(20) == -signal.SIGKILL
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
 def test_a_damaged_record_is_no_obstacle(tmp_path: Path) -> None:
     folders = SessionFolders(tmp_path)
-    for number, text in enumerate(["", "nonsense", "a\nb c d\n", "\xff"]):
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    damaged = ["", "nonsense", "a\nb c d\n", "\xff", f"{boot}1 x\n\n", f"{boot}{os.getpid()}"]
+    for number, text in enumerate(damaged):
         left = tmp_path / "sandbox" / "sessions" / str(number)
         left.mkdir(parents=True)
         (left / "processes").write_text(text, encoding="latin-1")
     (tmp_path / "sandbox" / "sessions" / "empty").mkdir()
-    assert folders.sweep() == 5
+    assert folders.sweep() == 7
     assert [path.name for path in (tmp_path / "sandbox" / "sessions").iterdir()] == ["lock"]

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from localassist.errors import KernelStartFailed
+from localassist.errors import KernelStartFailed, SandboxUnavailable
 from localassist.sandbox.config import SandboxSettings
 from localassist.sandbox.kernel import Kernel
 from localassist.sandbox.limits import Limits
 from localassist.sandbox.outputs import Logs
 from localassist.sandbox.process_usage import started_at
-from localassist.sandbox.sessions import Session, Sessions
-from tests.sandbox.kernels import the_environment
+from localassist.sandbox.session import Session
+from localassist.sandbox.session_folders import SessionFolder
+from localassist.sandbox.sessions import Sessions
+from tests.sandbox.kernels import alive, the_environment
 
 pytestmark = pytest.mark.sandbox
 
@@ -140,3 +145,54 @@ def test_a_killed_service_takes_its_kernels_along(tmp_path: Path) -> None:
 
     asyncio.run(next_service())
     assert [path.name for path in (tmp_path / "sandbox" / "sessions").iterdir()] == ["lock"]
+
+
+async def test_a_kernel_that_cannot_be_recorded_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk must not leave kernels behind that nobody knows of."""
+    recorded: list[int] = []
+
+    def full(folder: SessionFolder, pids: Iterable[int]) -> None:
+        recorded.extend(pids)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SessionFolder, "record", full)
+    sessions = Sessions(settings(), tmp_path)
+    try:
+        with pytest.raises(SandboxUnavailable, match="No space left"):
+            await sessions.acquire("a", Limits.of(settings()))
+        assert recorded and alive(recorded) == []
+        assert folders(tmp_path) == []
+    finally:
+        await sessions.close()
+
+
+async def test_a_kernel_that_nobody_waits_for_any_more_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[int] = []
+    begun, going_on = threading.Event(), threading.Event()
+
+    def slow(folder: SessionFolder, pids: Iterable[int]) -> None:
+        recorded.extend(pids)
+        begun.set()
+        going_on.wait(20)
+
+    monkeypatch.setattr(SessionFolder, "record", slow)
+    sessions = Sessions(settings(), tmp_path)
+    try:
+        waiting = asyncio.create_task(sessions.acquire("a", Limits.of(settings())))
+        assert await asyncio.to_thread(begun.wait, 60)
+        waiting.cancel()
+        going_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert alive(recorded) == []
+        assert folders(tmp_path) == []
+    finally:
+        await sessions.close()
+
+
+def folders(home: Path) -> list[Path]:
+    return [path for path in (home / "sandbox" / "sessions").iterdir() if path.is_dir()]

@@ -5,16 +5,29 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from localassist.sandbox import process_usage
 from localassist.sandbox.config import SandboxSettings
 from localassist.sandbox.folder_usage import MAX_DEPTH, folder_usage
 from localassist.sandbox.limits import Limits
-from localassist.sandbox.process_usage import memory_bytes, started_at, threads, unlinked_bytes
+from localassist.sandbox.process_usage import (
+    MAX_DESCRIPTORS,
+    Hidden,
+    can_look,
+    memory_bytes,
+    started_at,
+    threads,
+    unlinked_bytes,
+)
+from localassist.sandbox.tree_removal import remove_tree
 from localassist.sandbox.watchdog import SPARE_FILES, Breach, Watchdog, Watched
 
 MB = 1024 * 1024
@@ -65,7 +78,7 @@ def test_processes_that_are_gone_use_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     gone = [process.pid]
-    assert memory_bytes(gone, 0) == threads(gone) == unlinked_bytes(gone, 0) == 0
+    assert memory_bytes(gone, 0) == threads(gone) == unlinked_bytes(gone, 0, (), 1) == 0
     assert started_at(process.pid) is None
     assert started_at(os.getpid()) is not None
 
@@ -76,12 +89,134 @@ def test_files_without_a_name_are_counted_once(tmp_path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
         device = os.fstat(file.fileno()).st_dev
-        before = unlinked_bytes([os.getpid()], device)
+        before = unlinked_bytes([os.getpid()], device, (), 0)
         (tmp_path / "a").unlink()
         twice = os.dup(file.fileno())
-        assert unlinked_bytes([os.getpid()], device) - before >= 3 * MB
-        assert unlinked_bytes([os.getpid()], device) - before < 4 * MB
+        assert unlinked_bytes([os.getpid()], device, (), 0) - before >= 3 * MB
+        assert unlinked_bytes([os.getpid()], device, (), 0) - before < 4 * MB
         os.close(twice)
+
+
+HOLDER = """
+import ctypes, os, sys
+kind, folder = sys.argv[1:]
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+if kind == "mapped":
+    with open(f"{folder}/a", "wb+") as file:
+        file.write(b"x")
+        file.flush()
+        assert libc.mmap(None, 4096, 1, 1, file.fileno(), 0) != ctypes.c_void_p(-1).value
+    os.unlink(f"{folder}/a")
+if kind == "pieces":
+    for number in range(30_000):
+        assert libc.mmap(None, 4096, 1 + number % 2, 0x22, -1, 0) != ctypes.c_void_p(-1).value
+if kind == "page tables":
+    start = libc.mmap(None, ctypes.c_size_t(40 << 30), 1, 0x4022, -1, 0)
+    libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(40 << 30), 15)  # no huge pages
+    for at in range(start, start + (40 << 30), 2 << 20):
+        ctypes.c_ubyte.from_address(at).value
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(kind: str, folder: Path) -> Iterator[int]:
+    """A process that holds something out of sight."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, kind, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline()
+        yield process.pid
+    finally:
+        process.communicate(b"")
+
+
+def test_a_file_that_is_only_mapped_counts_as_large_as_it_may_be(tmp_path: Path) -> None:
+    with holder("mapped", tmp_path) as pid:
+        assert unlinked_bytes([pid, pid], 0, (str(tmp_path),), 7) == 7
+        assert unlinked_bytes([pid], 0, (str(tmp_path / "other"),), 7) == 0
+
+
+def test_page_tables_are_memory(tmp_path: Path) -> None:
+    with holder("page tables", tmp_path) as pid:
+        assert memory_bytes([pid], 1000 * MB) > 80 * MB
+        assert memory_bytes([pid], 0) > 80 * MB
+
+
+def test_too_much_to_look_at_is_hidden(tmp_path: Path) -> None:
+    with holder("pieces", tmp_path) as pid:
+        assert not can_look([pid])
+        with pytest.raises(Hidden, match="too many pieces"):
+            unlinked_bytes([pid], 0, (), 0)
+    pids = [os.getpid()]
+    assert can_look(pids)
+    with pytest.raises(Hidden, match=f"more than {MAX_DESCRIPTORS:,} open files"):
+        unlinked_bytes(pids * MAX_DESCRIPTORS, 0, (), 0)
+
+
+def test_who_hides_later_is_ended_and_who_never_was_seen_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(pid: int) -> list[str]:
+        raise Hidden("it hides")
+
+    watch, said = watched(tmp_path, [os.getpid()])
+    limits = Limits.of(SandboxSettings(memory_mb=100_000, processes=1000))
+    watch.begin(limits)
+    monkeypatch.setattr(process_usage, "_descriptors", closed)
+    watch.look()
+    assert said == [Breach("it hides", kills=True)]
+    unseen, said = watched(tmp_path, [os.getpid()])
+    unseen.begin(limits)
+    unseen.look()
+    assert said == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_closed_folder_is_opened_by_an_ordinary_user(tmp_path: Path) -> None:
+    check_closed_folder(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_closed_folder_is_opened_by_another_user(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp())
+    os.chown(folder, 65534, 65534)
+    child = os.fork()
+    if not child:
+        try:
+            os.setresuid(65534, 65534, 65534)
+            check_closed_folder(folder)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        remove_tree(folder)
+
+
+def check_closed_folder(folder: Path) -> None:
+    (folder / "below").mkdir()
+    (folder / "below" / "file").write_bytes(b"x" * MB)
+    (folder / "below").chmod(0o300)
+    folder.chmod(0o300)
+    usage = folder_usage(folder, 10)
+    assert usage.files == 2 and usage.disk_bytes >= MB and usage.is_complete
+
+
+def test_folders_too_deep_to_be_looked_at_end_the_kernel(tmp_path: Path) -> None:
+    watch, said = watched(tmp_path)
+    tmp_path.joinpath(*["d"] * (MAX_DEPTH + 5)).mkdir(parents=True)
+    watch.begin(LIMITS.lowered({}))
+    watch._limits = Limits.of(SandboxSettings(files=1000))
+    watch.look()
+    assert [breach.kills for breach in said] == [True] and "too deeply" in said[0].because
 
 
 def test_a_folder_is_counted_as_allocated_and_without_links(tmp_path: Path) -> None:
@@ -202,6 +337,8 @@ def test_the_thread_watches_all_and_survives_what_goes_wrong(tmp_path: Path) -> 
     failed, seen = threading.Event(), threading.Event()
 
     def broken() -> list[int]:
+        if not bad.is_busy:
+            return []
         failed.set()
         raise RuntimeError("cannot be looked at")
 

@@ -21,12 +21,14 @@ from localassist.engine.loading import LoadProgress
 from localassist.engine.request import Engine
 from localassist.engine.scripted_backend import ScriptedBackend
 from localassist.engine.worker import EngineCounters
+from localassist.runs import state
 from localassist.sandbox.verdict import Verdict
 from localassist.schemas.vector_stores import VectorStoreCreate
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
 from localassist.server.metrics import PREFIX, help_of, is_gauge
 from tests.docs_pages import DOCS
+from tests.runs.conftest import begin
 from tests.server.asgi import request
 from tests.server.serving import Stage, scripted
 
@@ -179,6 +181,29 @@ async def test_kernels_are_counted_by_state_and_by_how_they_ended(tmp_path: Path
     ended = "localassist_kernels_ended_total"
     reasons = {r: found[ended, (r,)] for r in ("evicted", "expired", "died")}
     assert reasons == {"evicted": 0, "expired": 0, "died": 3}
+
+
+async def test_runs_are_measured_by_how_they_ended_and_requests_by_route(tmp_path: Path) -> None:
+    stage = Stage()
+    stage.engine = ScriptedEngine(default_reply="Hello.")
+    settings = load_settings(tmp_path)
+    async with scripted(stage)(settings) as runtime:
+        talk = await begin(runtime, model="smollm2-135m-instruct")
+        run = await talk.finish()
+        app = create_app(runtime, settings.server)
+        for _ in range(2):
+            await request(app, "GET", f"/v1/threads/{run.thread_id}/runs/{run.id}")
+        found = await scrape(app)
+        runtime.run_counters.running = 3
+        assert (await scrape(app))["localassist_runs_running", ()] == 3
+    ended = {status: found["localassist_run_seconds_count", (status,)] for status in state.TERMINAL}
+    assert ended == {**dict.fromkeys(state.TERMINAL, 0), "completed": 1}
+    assert found["localassist_run_first_text_seconds_count", ()] == 1
+    assert found["localassist_run_queue_seconds_count", ()] == 1
+    assert found["localassist_runs_queued", ()] == 0
+    assert found["localassist_tool_calls_total", ("function",)] == 0
+    route = "GET", "/v1/threads/{thread_id}/runs/{run_id}"
+    assert found["localassist_http_request_seconds_count", route] == 2
 
 
 async def test_every_metric_is_explained(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ class FakeSession:
         self.kernel = kernel
         self.data = data
         self.notice: str | None = None
+        self.lock = asyncio.Lock()
+        self.is_new = True
 
 
 @dataclass
@@ -83,7 +85,8 @@ class FakeSessions:
             data = self.root / f"kernel-{self.made}"
             data.mkdir(parents=True)
             self.sessions[key] = FakeSession(FakeKernel(self.cells, data), data)
-        yield self.sessions[key]
+        async with self.sessions[key].lock:
+            yield self.sessions[key]
 
     async def drop(self, key: str) -> None:
         self.sessions.pop(key, None)

@@ -17,7 +17,7 @@ from localassist.sandbox.verdict import Verdict
 from localassist.schemas.base import ListQuery
 from localassist.services.interpreter import Printed, Shown
 from localassist.services.sandbox_verdict import RememberedVerdict
-from localassist.storage import code_files
+from localassist.storage import code_files, items
 from localassist.storage.blobs import Blob, BlobStore
 from localassist.storage.database import Database
 from tests.runs.conftest import OpenRuntime, P, open_scripted
@@ -277,6 +277,19 @@ async def test_what_happened_is_the_last_line_of_the_logs(bench: Bench) -> None:
     assert execution.logs == "x\n[The kernel was started anew.]\n[It ran longer than 120 s.]"
 
 
+async def test_a_thread_whose_code_ran_in_another_process_has_lost_its_variables(
+    bench: Bench,
+) -> None:
+    payload = {"call_id": "call_1", "name": "python", "built_in": "code_interpreter"}
+    await bench.code._database.write(
+        lambda session: items.append(session, bench.thread_id, "output", payload=payload)
+    )
+    first = await bench.run(nothing)
+    assert first.logs.startswith("[The kernel was started anew, because the one before is gone;")
+    bench.sessions.sessions[bench.thread_id].is_new = False
+    assert (await bench.run(nothing)).logs == ""
+
+
 async def test_closing_interrupts_and_the_next_cell_finds_the_files(bench: Bench) -> None:
     def write(data: Path) -> list[CellOutput]:
         (data / "half").write_bytes(b"written before the end")
@@ -352,10 +365,10 @@ async def test_a_kernel_that_cannot_be_started_is_an_error(bench: Bench) -> None
         bench.sessions.error = error
         with pytest.raises(type(error)):
             await bench.run(nothing)
-        bench.code.prepare(P, bench.thread_id, {})  # in the background: nobody to tell
+        bench.code.prepare(bench.thread_id, {})  # in the background: nobody to tell
         await asyncio.gather(*bench.code._preparing)
     bench.sessions.error = None
-    bench.code.prepare(P, bench.thread_id, {"memory_mb": 300})
+    bench.code.prepare(bench.thread_id, {"memory_mb": 300})
     await asyncio.gather(*bench.code._preparing)
     assert bench.sessions.made == 1 and bench.sessions.leased[-1].memory_mb == 300
 

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,8 +159,8 @@ def _echo(stack: contextlib.ExitStack, word: str) -> int:
     return int(service.getsockname()[1])
 
 
-def _serve(stack: contextlib.ExitStack, service: socket.socket, answer: object) -> None:
-    thread = threading.Thread(target=answer, daemon=True)  # type: ignore[arg-type]
+def _serve(stack: contextlib.ExitStack, service: socket.socket, answer: Callable[[], None]) -> None:
+    thread = threading.Thread(target=answer, daemon=True)
 
     def end() -> None:
         with contextlib.suppress(OSError):

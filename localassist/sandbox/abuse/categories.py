@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from localassist.sandbox.abuse import (
+    disk,
     host_files,
     host_traps,
     kernel_surface,
@@ -23,6 +24,7 @@ CATEGORIES: Mapping[str, tuple[Case, ...]] = {
     "kernel": kernel_surface.CASES,
     "network": network.CASES,
     "resources": resources.CASES,
+    "disk": disk.CASES,
     "output": output.CASES,
     "traps": host_traps.CASES,
     "persistence": persistence.CASES,

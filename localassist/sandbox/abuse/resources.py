@@ -48,16 +48,6 @@ async def _loop_is_killed(scene: Scene) -> Finding:
     return finding
 
 
-async def _disk_is_kept(scene: Scene) -> Finding:
-    """What lies in the data folder when all is over, by what it takes on the host's disk."""
-    cell = await scene.cell()
-    finding = said(cell)
-    taken = sum(path.lstat().st_blocks * 512 for path in scene.data.rglob("*")) >> 20
-    if finding.succeeded:
-        return Finding(True, f"{finding.detail}, {taken} MB on disk")
-    return Finding(False, f"{finding.detail}, {taken} MB on disk")
-
-
 async def _no_core_is_left(scene: Scene) -> Finding:
     """A crash must leave no image of the memory behind."""
     cell = await scene.cell()
@@ -105,6 +95,33 @@ ended = [os.waitpid(child, 0)[1] for child in children]
 say('stopped' if any(ended) else 'reached', f'processes ended with {ended}')
 """,
         ablation=raised(memory_mb=2048),
+        spoils=True,
+    ),
+    Case(
+        "page-tables",
+        "hold 80 MB in page tables, with no memory behind them",
+        WATCHDOG,
+        """
+        def map_nothing():
+            libc.mmap.restype = ctypes.c_void_p
+            size = ctypes.c_size_t(3 << 30)
+            start = libc.mmap(None, size, 1, 0x4022, -1, 0)
+            libc.madvise(ctypes.c_void_p(start), size, 15)  # no huge pages
+            for at in range(start, start + (3 << 30), 2 << 20):
+                ctypes.c_ubyte.from_address(at).value
+        children = []
+        for _ in range(40):
+            child = os.fork()
+            if child == 0:
+                map_nothing()
+                time.sleep(3)
+                os._exit(0)
+            children.append(child)
+        ended = [os.waitpid(child, 0)[1] for child in children]
+        say('stopped' if any(ended) else 'reached', f'processes ended with {ended}')
+        """,
+        limits={"memory_mb": 300},
+        ablation=raised(memory_mb=4096),
         spoils=True,
     ),
     Case(
@@ -158,87 +175,6 @@ say('stopped' if any(ended) else 'reached', f'processes ended with {ended}')
         """,
         ablation=raised(processes=400),
         spoils=True,
-    ),
-    Case(
-        "disk-one-file",
-        "write 150 MB into one file",
-        "rlimit-fsize",
-        """
-        def fill():
-            with open('/mnt/data/big', 'wb', buffering=0) as stream:
-                for _ in range(150):
-                    stream.write(bytes(1 << 20))
-                    time.sleep(0.01)
-            return 'wrote 150 MB'
-        attempt(fill)
-        """,
-        judge=_disk_is_kept,
-        ablation=raised(disk_mb=300),
-    ),
-    Case(
-        "disk-many-files",
-        "write 150 MB into 30 files",
-        WATCHDOG,
-        """
-        def fill():
-            for number in range(30):
-                with open(f'/mnt/data/part{number}', 'wb') as stream:
-                    stream.write(bytes(5 << 20))
-                time.sleep(0.05)
-            return 'wrote 150 MB'
-        attempt(fill)
-        """,
-        judge=_disk_is_kept,
-        ablation=raised(disk_mb=300),
-    ),
-    Case(
-        "disk-deleted-file",
-        "write 150 MB into files that are deleted and kept open",
-        WATCHDOG,
-        """
-        def fill():
-            kept = []
-            for number in range(30):
-                stream = open('/mnt/data/unnamed', 'wb', buffering=0)
-                os.unlink('/mnt/data/unnamed')
-                stream.write(bytes(5 << 20))
-                kept.append(stream)
-                time.sleep(0.05)
-            time.sleep(0.5)
-            return 'holds 150 MB in files without a name'
-        attempt(fill)
-        """,
-        ablation=raised(disk_mb=300),
-        spoils=True,
-    ),
-    Case(
-        "inodes",
-        "make 20,000 files",
-        WATCHDOG,
-        """
-        def fill():
-            for number in range(20_000):
-                open(f'/mnt/data/f{number}', 'w').close()
-                if number % 1000 == 999:
-                    time.sleep(0.02)
-            time.sleep(0.5)
-            return '20,000 files'
-        attempt(fill)
-        """,
-        ablation=raised(files=40_000),
-    ),
-    Case(
-        "sparse-file",
-        "make a file of 1 TB that takes no room",
-        "rlimit-fsize",
-        """
-        def make():
-            with open('/mnt/data/sparse', 'wb') as stream:
-                stream.truncate(1 << 40)
-            return 'made 1 TB'
-        attempt(make)
-        """,
-        ablation=without("rlimit-fsize"),
     ),
     Case(
         "temporary-folders",

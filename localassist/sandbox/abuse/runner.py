@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,18 +85,11 @@ class Suite:
                 provider, settings, folder, environment.folder, environment.python_base, LIMITS
             )
             suite = cls(lodgings, bait, stack)
-            stack.push_async_callback(suite._leave)
+            stack.push_async_callback(suite._leave_room)
             yield suite
 
-    async def run(
-        self, categories: Mapping[str, Sequence[Case]], *, ablation: bool = False
-    ) -> AsyncGenerator[Result, None]:
-        """Every case once, and once more without what stops it where ``ablation`` is set."""
-        for category, cases in categories.items():
-            for case in cases:
-                yield await self.try_case(category, case, ablation=ablation)
-
     async def try_case(self, category: str, case: Case, *, ablation: bool = False) -> Result:
+        """Once, and once more without what stops it where ``ablation`` is set."""
         began = time.monotonic()
         outcome, detail = await self._outcome(case)
         seconds = time.monotonic() - began
@@ -195,9 +188,6 @@ class Suite:
     async def _leave_room(self) -> None:
         self._room = None
         await self._room_stack.aclose()
-
-    async def _leave(self) -> None:
-        await self._leave_room()
 
 
 def _folder_of_rooms(bait: Path) -> Path:

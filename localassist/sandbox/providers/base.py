@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from localassist.sandbox.config import SandboxSettings
+from localassist.sandbox.environment import Environment
 from localassist.sandbox.limits import Limits
+from localassist.sandbox.providers.users import kernel_uid
 from localassist.sandbox.verdict import Level, Verdict
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Provider(ABC):
         self.settings = settings
 
     @abstractmethod
-    def probe(self, environment: Path | None) -> Verdict:
+    def probe(self, environment: Environment | None) -> Verdict:
         """Start a tiny sandbox, with the environment's Python where one is given, and say what came
         of it. Blocks for up to some seconds; raises nothing for what it finds."""
 
@@ -62,8 +64,8 @@ class Provider(ABC):
     def provisioner_class(self) -> type[BoxProvisioner]:
         """The jupyter_client provisioner; ``sandbox.starting`` makes one for each box."""
 
-    @abstractmethod
     def owner_uid(self) -> int | None:
         """The user and group that ``Box.data`` and all files in it must belong to; None: whoever
         runs the service. Raises SandboxUnavailable where kernels would run as root or as
         somebody's account."""
+        return kernel_uid(self.settings.uid)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localassist.errors import SandboxUnavailable
+from localassist.sandbox.environment import Environment
 from localassist.sandbox.providers import as_user
 from localassist.sandbox.providers.base import Box, Provider
 from localassist.sandbox.providers.bubblewrap_arguments import PROTECTIONS, Layout, arguments
 from localassist.sandbox.providers.seccomp import assemble
-from localassist.sandbox.providers.users import kernel_uid
 from localassist.sandbox.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -33,18 +33,15 @@ class Bubblewrap(Provider):
     level = "strong"
     protections = PROTECTIONS
 
-    def probe(self, environment: Path | None) -> Verdict:
+    def probe(self, environment: Environment | None) -> Verdict:
         from localassist.sandbox.providers.bubblewrap_probe import probe
 
-        return probe(self.settings, environment)
+        return probe(self, environment)
 
     def provisioner_class(self) -> type[BoxProvisioner]:
         from localassist.sandbox.providers.bubblewrap_provisioner import BubblewrapProvisioner
 
         return BubblewrapProvisioner
-
-    def owner_uid(self) -> int | None:
-        return kernel_uid(self.settings.uid)
 
 
 def sandboxed(

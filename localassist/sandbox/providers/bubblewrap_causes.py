@@ -23,19 +23,15 @@ class Machine:
     max_user_namespaces: int | None = None
     unprivileged_userns_clone: int | None = None
     apparmor_restricts: int | None = None
-    has_apparmor_profile: bool = False
-    is_setuid: bool = False
 
     @classmethod
-    def this(cls, bwrap: str | None) -> Machine:
+    def this(cls) -> Machine:
         return cls(
             distribution=_distribution(_text("/etc/os-release") or ""),
             is_container=any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))),
             max_user_namespaces=_number("/proc/sys/user/max_user_namespaces"),
             unprivileged_userns_clone=_number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restricts=_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-            has_apparmor_profile=os.path.exists(APPARMOR_PROFILE),
-            is_setuid=bwrap is not None and bool(os.stat(bwrap).st_mode & 0o4000),
         )
 
 

@@ -6,18 +6,14 @@ import os
 import platform
 import re
 import subprocess
-import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from localassist.errors import SandboxUnavailable
-from localassist.sandbox.config import SandboxSettings
-from localassist.sandbox.environment import find_environment
-from localassist.sandbox.limits import Limits
+from localassist.sandbox.environment import Environment
 from localassist.sandbox.providers import startup
-from localassist.sandbox.providers.base import Box
-from localassist.sandbox.providers.bubblewrap import Bubblewrap, bwrap_path, sandboxed
+from localassist.sandbox.providers.base import Provider
+from localassist.sandbox.providers.bubblewrap import bwrap_path, sandboxed
 from localassist.sandbox.providers.bubblewrap_causes import (
     Cause,
     Machine,
@@ -26,7 +22,7 @@ from localassist.sandbox.providers.bubblewrap_causes import (
     why_too_old,
 )
 from localassist.sandbox.providers.seccomp import supported
-from localassist.sandbox.providers.users import kernel_uid
+from localassist.sandbox.providers.trial import trial_box
 from localassist.sandbox.verdict import Verdict
 
 PROBE_SECONDS = 20.0
@@ -41,14 +37,14 @@ EXPECTED = {
 }
 
 
-def probe(settings: SandboxSettings, environment: Path | None) -> Verdict:
+def probe(provider: Provider, environment: Environment | None) -> Verdict:
     """See ``Provider.probe``."""
     try:
-        reservations = _tried(settings, environment)
+        reservations = _tried(provider, environment)
     except _Refused as refused:
         cause = refused.cause
-        return Verdict(Bubblewrap.name, "none", False, (cause.reason,), cause.hint)
-    return Verdict(Bubblewrap.name, Bubblewrap.level, True, reservations)
+        return Verdict(provider.name, "none", False, (cause.reason,), cause.hint)
+    return Verdict(provider.name, provider.level, True, reservations)
 
 
 class _Refused(Exception):
@@ -57,7 +53,7 @@ class _Refused(Exception):
         self.cause = cause
 
 
-def _tried(settings: SandboxSettings, environment: Path | None) -> tuple[str, ...]:
+def _tried(provider: Provider, environment: Environment | None) -> tuple[str, ...]:
     """Reservations about what works. Raises _Refused."""
     if platform.system() != "Linux":
         reason = f"bubblewrap needs Linux; this is {platform.system()}."
@@ -66,18 +62,18 @@ def _tried(settings: SandboxSettings, environment: Path | None) -> tuple[str, ..
         raise _Refused(Cause(f"There is no table of system calls for {platform.machine()}."))
     try:
         bwrap = bwrap_path()
-        uid = kernel_uid(settings.uid)
+        uid = provider.owner_uid()
     except SandboxUnavailable as error:
-        machine = Machine.this(None)
+        machine = Machine.this()
         is_missing = "bwrap" in error.message
         raise _Refused(
             Cause(error.message, install_hint(machine) if is_missing else None)
         ) from error
-    machine = Machine.this(bwrap)
+    machine = Machine.this()
     too_old = why_too_old(_version(bwrap), machine)
     if too_old is not None:
         raise _Refused(too_old)
-    status = _status_inside(settings, uid, environment, machine)
+    status = _status_inside(provider, uid, environment, machine)
     for name, (expected, consequence) in EXPECTED.items():
         if status.get(name) != expected:
             raise _Refused(
@@ -87,22 +83,15 @@ def _tried(settings: SandboxSettings, environment: Path | None) -> tuple[str, ..
 
 
 def _status_inside(
-    settings: SandboxSettings, uid: int | None, environment: Path | None, machine: Machine
+    provider: Provider, uid: int | None, environment: Environment | None, machine: Machine
 ) -> dict[str, str]:
     """/proc/self/status of a process in a sandbox that is made like every other."""
-    with tempfile.TemporaryDirectory(prefix="localassist-probe-") as folder, ExitStack() as held:
-        # Below /tmp for a user that may enter nothing else.
-        os.chmod(folder, 0o711)
-        data = Path(folder, "data")
-        data.mkdir(mode=0o700)
-        if uid is not None:
-            os.chown(data, uid, uid)
-        usr = Path("/usr")
-        box = Box(Path(folder), data, usr, usr, Limits.of(settings))
-        command = ["/usr/bin/cat", STATUS]
-        if environment is not None:
-            box = replace(box, environment=environment, python_base=_python_base(environment))
-            command = [f"{environment}/bin/python", "-I", "-c", f"print(open('{STATUS}').read())"]
+    folder = base = Path("/usr")
+    command = ["/usr/bin/cat", STATUS]
+    if environment is not None:
+        folder, base = environment.folder, environment.python_base
+        command = [str(environment.python), "-I", "-c", f"print(open('{STATUS}').read())"]
+    with trial_box(provider, folder, base) as box, ExitStack() as held:
         reader, info = os.pipe2(os.O_CLOEXEC)
         held.callback(os.close, reader)
         held.callback(os.close, info)
@@ -128,14 +117,6 @@ def _status_inside(
         raise _Refused(why_it_failed(done.stderr, machine))
     lines = (line.partition(":") for line in done.stdout.splitlines())
     return {name: value.strip() for name, _, value in lines}
-
-
-def _python_base(environment: Path) -> Path:
-    settings = SandboxSettings(environment=environment)
-    try:
-        return find_environment(settings, environment).python_base
-    except SandboxUnavailable as error:
-        raise _Refused(Cause(error.message)) from error
 
 
 def _version(bwrap: str) -> tuple[int, ...]:

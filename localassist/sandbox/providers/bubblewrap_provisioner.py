@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,10 +24,8 @@ from localassist.sandbox.providers.processes import children
 from localassist.sandbox.providers.provisioner import (
     POLL_SECONDS,
     BoxProvisioner,
-    has_ended,
-    interrupt_through,
-    kill_through,
     open_pidfd,
+    send_through,
 )
 from localassist.sandbox.providers.unowned import unowned_bytes
 from localassist.sandbox.providers.users import kernel_uid
@@ -47,8 +46,6 @@ class BubblewrapProvisioner(BoxProvisioner):
     data = Unicode()
 
     _info_reader: int | None = None
-    _root: tuple[int, int | None] | None = None
-    _kernel: int | None = None
     _own: tempfile.TemporaryDirectory[str] | None = None
 
     @default("settings")
@@ -105,20 +102,11 @@ class BubblewrapProvisioner(BoxProvisioner):
         below = children(self._root[0])
         return open_pidfd(below[0]) if below else None
 
-    async def interrupt(self) -> None:
-        interrupt_through(self._kernel)
-
     def kill_root(self) -> None:
         """Everything ends with the first process inside. It dies with bwrap, too, once it has asked
         for that."""
         if self._root is not None:
-            kill_through(self._root[1])
-
-    def root_pid(self) -> int | None:
-        if self._root is None:
-            return None
-        pid, pidfd = self._root
-        return None if pidfd is None or has_ended(pidfd) else pid
+            send_through(self._root[1], signal.SIGKILL)
 
     def unowned_bytes(self) -> int:
         pid = self.root_pid()
@@ -127,14 +115,12 @@ class BubblewrapProvisioner(BoxProvisioner):
         return unowned_bytes(pid)
 
     async def cleanup(self, restart: bool = False) -> None:
+        if self._root is not None and self._root[1] is not None:
+            _reap(self._root[1])
         await super().cleanup(restart)
-        root = None if self._root is None else self._root[1]
-        if root is not None:
-            _reap(root)
-        for descriptor in (self._info_reader, root, self._kernel):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._info_reader = self._root = self._kernel = None
+        if self._info_reader is not None:
+            os.close(self._info_reader)
+            self._info_reader = None
         if self._own is not None and not restart:
             self._own.cleanup()
             self._own = None

@@ -11,13 +11,11 @@ import secrets
 import select
 import socket
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from localassist.errors import SandboxUnavailable
-from localassist.sandbox.limits import Limits
 from localassist.sandbox.providers.base import Box, Provider
 from localassist.sandbox.providers.bubblewrap_arguments import Layout, is_system
 from localassist.sandbox.providers.container_arguments import ContainerPlan, container_command
@@ -27,11 +25,12 @@ from localassist.sandbox.providers.container_meeting import Meeting
 from localassist.sandbox.providers.seccomp import assemble, supported
 from localassist.sandbox.providers.startup import DATA
 from localassist.sandbox.providers.supervision import FIRST_DESCRIPTOR, Confinement, head, plan
-from localassist.sandbox.providers.users import kernel_uid
+from localassist.sandbox.providers.trial import trial_box
 from localassist.sandbox.verdict import Verdict
 
 if TYPE_CHECKING:
     from localassist.sandbox.config import SandboxSettings
+    from localassist.sandbox.environment import Environment
     from localassist.sandbox.providers.provisioner import BoxProvisioner
 
 NAME_PREFIX = "localassist-sandbox-"
@@ -73,20 +72,17 @@ class Container(Provider):
         self.engine = Engine(self.engine_name)
         self._facts: Facts | None = None
 
-    def owner_uid(self) -> int | None:
-        return kernel_uid(self.settings.uid)
-
     def provisioner_class(self) -> type[BoxProvisioner]:
         from localassist.sandbox.providers.container_provisioner import provisioner_for
 
         return provisioner_for(self)
 
-    def probe(self, environment: Path | None) -> Verdict:
+    def probe(self, environment: Environment | None) -> Verdict:
         if environment is None:
             reason = "There is no environment for kernels to try it with."
             return Verdict(self.name, self.level, False, (reason,))
         try:
-            facts = self.facts(environment)
+            facts = self.facts(environment.folder, environment.python_base)
         except SandboxUnavailable as error:
             reason = error.message
             return Verdict(self.name, self.level, False, (reason,), hint(self.engine_name, reason))
@@ -103,13 +99,13 @@ class Container(Provider):
             found.append("Facts about the machine can be read in /sys and /proc.")
         return tuple(found)
 
-    def facts(self, environment: Path) -> Facts:
+    def facts(self, environment: Path, python_base: Path) -> Facts:
         """Remembered once a container could be started. Blocks. Raises SandboxUnavailable."""
         if self._facts is None:
-            self._facts = self._found_out(environment)
+            self._facts = self._found_out(environment, python_base)
         return self._facts
 
-    def _found_out(self, environment: Path) -> Facts:
+    def _found_out(self, environment: Path, python_base: Path) -> Facts:
         if not supported():
             raise SandboxUnavailable("There is no filter on system calls for this processor.")
         uid, gid = self._user()
@@ -117,11 +113,11 @@ class Container(Provider):
         keep_id = self.engine_name == "podman" and self.engine.is_rootless
         facts = Facts(image, f"{uid}:{gid}", keep_id, None)
         try:
-            said = self._try(environment, facts)
+            said = self._try(environment, python_base, facts)
         except SandboxUnavailable as error:
             said = error.message
             facts = Facts(image, facts.user, keep_id, said)
-            self._try(environment, facts)
+            self._try(environment, python_base, facts)
         else:
             if any(words in said for words in _LIMITS_IGNORED):
                 facts = Facts(image, facts.user, keep_id, said)
@@ -162,19 +158,11 @@ class Container(Provider):
         variables = [f"{name}={value}" for name, value in self.engine.environment.items()]
         return ["/usr/bin/env", "-i", *variables, *told]
 
-    def _try(self, environment: Path, facts: Facts) -> str:
+    def _try(self, environment: Path, python_base: Path, facts: Facts) -> str:
         """Start a container whose Python answers through a descriptor that it was handed. Returns
         what the engine said beside. Raises SandboxUnavailable."""
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            data = folder / "data"
-            data.mkdir(mode=0o700)
-            uid = self.owner_uid()
-            if uid is not None:
-                os.chown(data, uid, uid)
-            base = (environment / "bin" / "python").resolve().parents[1]
-            box = Box(folder, data, environment, base, Limits.of(self.settings))
-            meeting = Meeting(folder / "guest")
+        with trial_box(self, environment, python_base) as box:
+            meeting = Meeting(box.folder / "guest")
             try:
                 started = self.command(box, facts, meeting, new_name())
                 return _answered(started, meeting, environment)

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localassist.sandbox.limits import Limits
-from localassist.sandbox.providers.bubblewrap_arguments import PROC_FILES, PROC_FOLDERS
+from localassist.sandbox.providers.bubblewrap_arguments import (
+    HOME_MB,
+    PROC_FILES,
+    PROC_FOLDERS,
+    SHM_MB,
+    TMP_MB,
+)
 from localassist.sandbox.providers.container_engine import EngineName
 from localassist.sandbox.providers.startup import DATA, GUEST, HOME
 
@@ -23,7 +29,6 @@ _OPEN_FILES = 512
 _USER_PROCESSES = 4096
 # What tells about the machine. Runtimes pass over what a kernel does not have.
 _MASKED = ":".join(["/sys", *(f"/proc/{name}" for name in (*PROC_FILES, *PROC_FOLDERS))])
-_TMP_MB, _HOME_MB, _SHM_MB = 64, 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def _limits(plan: ContainerPlan) -> list[str]:
         f"--ulimit=nofile={_OPEN_FILES}:{_OPEN_FILES}",
         f"--ulimit=nproc={_USER_PROCESSES}:{_USER_PROCESSES}",
         "--ulimit=core=0:0",
-        f"--shm-size={_SHM_MB}m",
+        f"--shm-size={SHM_MB}m",
     ]
     if plan.has_cgroup and "memory-cgroup" not in plan.without:
         memory = f"{plan.limits.memory_mb}m"
@@ -101,8 +106,8 @@ def _limits(plan: ContainerPlan) -> list[str]:
 
 def _mounts(plan: ContainerPlan) -> list[str]:
     return [
-        f"--tmpfs=/tmp:rw,nosuid,nodev,size={_TMP_MB}m,mode=1777",
-        f"--tmpfs={HOME}:rw,nosuid,nodev,size={_HOME_MB}m,mode=1777",
+        f"--tmpfs=/tmp:rw,nosuid,nodev,size={TMP_MB}m,mode=1777",
+        f"--tmpfs={HOME}:rw,nosuid,nodev,size={HOME_MB}m,mode=1777",
         *(_bind(path, str(path), "ro=true") for path in plan.read_only),
         _bind(plan.meeting, GUEST, "ro=true"),
         _bind(plan.data, DATA),

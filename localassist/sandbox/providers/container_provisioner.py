@@ -28,7 +28,9 @@ class ContainerProvisioner(SupervisedProvisioner):
     _container = ""
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        self._facts = await asyncio.to_thread(self.provider.facts, self.box.environment)
+        self._facts = await asyncio.to_thread(
+            self.provider.facts, self.box.environment, self.box.python_base
+        )
         return await super().pre_launch(**kwargs)
 
     def prepare(

@@ -7,22 +7,19 @@ operator should know stands in the verdict.
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localassist.errors import SandboxUnavailable
-from localassist.sandbox.limits import Limits
+from localassist.sandbox.environment import Environment
 from localassist.sandbox.providers import landlock_calls
-from localassist.sandbox.providers.base import Box, Provider
+from localassist.sandbox.providers.base import Provider
 from localassist.sandbox.providers.landlock_rules import abi, ruleset
 from localassist.sandbox.providers.local_view import View, may_mount, view_of
 from localassist.sandbox.providers.seccomp import assemble, supported
 from localassist.sandbox.providers.supervision import Confinement, plan, tried
-from localassist.sandbox.providers.users import kernel_uid
+from localassist.sandbox.providers.trial import trial_box
 from localassist.sandbox.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -64,7 +61,7 @@ class Landlock(Provider):
         "unprivileged-uid": "A service that is root starts kernels as another user.",
     }
 
-    def probe(self, environment: Path | None) -> Verdict:
+    def probe(self, environment: Environment | None) -> Verdict:
         version = abi()
         try:
             uid = self.owner_uid()
@@ -80,24 +77,14 @@ class Landlock(Provider):
     def provisioner_class(self) -> type[BoxProvisioner]:
         return _provisioner_class()
 
-    def owner_uid(self) -> int | None:
-        return kernel_uid(self.settings.uid)
-
-    def _try(self, environment: Path, uid: int | None) -> str | None:
+    def _try(self, environment: Environment, uid: int | None) -> str | None:
         """What went wrong with a small program in the environment's Python."""
-        with tempfile.TemporaryDirectory() as name, ExitStack() as kept:
-            folder = Path(name)
-            data = folder / "data"
-            data.mkdir(mode=0o700)
-            python = environment / "bin" / "python"
-            base = python.resolve().parents[1]
-            box = Box(folder, data, environment, base, Limits.of(self.settings))
-            if uid is not None:
-                os.chown(data, uid, uid)
+        with ExitStack() as kept:
+            box = kept.enter_context(trial_box(self, environment.folder, environment.python_base))
             try:
                 view = view_of(box, uid, kept)
                 how = confinement(view, uid)
-                command = [str(python), "-I", "-S", "-c", _CHECK]
+                command = [str(environment.python), "-I", "-S", "-c", _CHECK]
                 status, said = tried(plan(how, command, {}, view.places.data))
             except (SandboxUnavailable, OSError, subprocess.TimeoutExpired) as error:
                 return f"A kernel could not be confined: {error}"

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from localassist.errors import SandboxUnavailable
 from localassist.sandbox.providers.base import Box
 from localassist.sandbox.providers.startup import DATA, GUEST, Places
+from localassist.sandbox.tree_removal import remove_tree
 
 _TRY_UNSHARE = """
 import ctypes, sys
@@ -51,7 +51,7 @@ def view_of(box: Box, uid: int | None, kept: ExitStack) -> View:
     folder = box.folder
     if uid is not None:
         folder = Path(tempfile.mkdtemp(prefix="localassist-sandbox-"))
-        kept.callback(shutil.rmtree, folder, ignore_errors=True)
+        kept.callback(_remove, folder)
         folder.chmod(0o755)
     guest, scratch = folder / "guest", folder / "tmp"
     guest.mkdir(exist_ok=True)
@@ -67,6 +67,11 @@ def view_of(box: Box, uid: int | None, kept: ExitStack) -> View:
     places = Places(str(guest), str(box.data), str(scratch), str(scratch))
     readable = (box.environment, box.python_base, guest)
     return View(places, guest, readable, (box.data, scratch), None)
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):
+        remove_tree(folder)
 
 
 def _own_view(box: Box, uid: int) -> View:

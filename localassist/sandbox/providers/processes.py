@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 LOG_BYTES = 64 << 10
-# A full read is followed by this rest: what floods the log must not keep the host busy.
+# Each read is followed by this rest: what floods the log must not keep the host busy.
 REST_SECONDS = 0.05
 
 
@@ -57,8 +57,7 @@ class LogTail:
         with open(reader, "rb", buffering=0) as pipe:
             while piece := pipe.read(LOG_BYTES):
                 self._tail = (self._tail + piece)[-LOG_BYTES:]
-                if len(piece) >= LOG_BYTES // 2:
-                    time.sleep(REST_SECONDS)
+                time.sleep(REST_SECONDS)
 
     def close_writer(self) -> None:
         """Ours; the log ends when the last process that holds one is gone. May be called again."""

@@ -2,7 +2,7 @@
 
 The kernel's sockets are bound here and inherited, its process is started from a long-lived thread,
 its end is that of everything it has started. A provider adds the command and, once the process
-runs, where the kernel is among the processes.
+runs, which of its descendants the sandbox begins with, and which is the kernel.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class BoxProvisioner(KernelProvisionerBase):
     _listeners: Listeners | None = None
     _held: ExitStack | None = None
     _inherited: tuple[int, ...] = ()
+    _root: tuple[int, int | None] | None = None
+    """The process below which all of the sandbox is: its number on the host, and a descriptor."""
+    _kernel: int | None = None
+    """A descriptor of the kernel itself."""
 
     @abstractmethod
     def prepare(
@@ -56,15 +60,15 @@ class BoxProvisioner(KernelProvisionerBase):
 
     @abstractmethod
     async def find_kernel(self) -> None:
-        """The process runs: find out where the kernel is. Returns, too, when it ended meanwhile."""
+        """The process runs: find out ``_root`` and ``_kernel``. Returns, too, when it ended
+        meanwhile."""
 
-    @abstractmethod
-    async def interrupt(self) -> None:
-        """Send the kernel itself a SIGINT."""
-
-    @abstractmethod
     def root_pid(self) -> int | None:
-        """The process below which all of the sandbox is, as the host numbers it."""
+        """The process below which all of the sandbox is; None when it has ended."""
+        if self._root is None:
+            return None
+        pid, pidfd = self._root
+        return None if pidfd is None or has_ended(pidfd) else pid
 
     def pids(self) -> list[int]:
         """Processes of the sandbox, as the host numbers them."""
@@ -162,7 +166,7 @@ class BoxProvisioner(KernelProvisionerBase):
         if self._process is None or self._process.poll() is not None:
             return
         if signum == signal.SIGINT:
-            await self.interrupt()
+            send_through(self._kernel, signum)
         elif signum != 0:
             await self.kill()
 
@@ -184,24 +188,20 @@ class BoxProvisioner(KernelProvisionerBase):
         if self._listeners is not None:
             self._listeners.close()
             self._listeners = None
+        root = None if self._root is None else self._root[1]
+        for descriptor in (root, self._kernel):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._root = self._kernel = None
 
     def resolve_path(self, path: str) -> str | None:
         """Nothing outside is named by a path inside."""
         return None
 
 
-def interrupt_through(pidfd: int | None) -> None:
-    """SIGINT by a descriptor of the process: it cannot reach another one that has taken over the
-    number."""
-    _send_through(pidfd, signal.SIGINT)
-
-
-def kill_through(pidfd: int | None) -> None:
-    """SIGKILL likewise."""
-    _send_through(pidfd, signal.SIGKILL)
-
-
-def _send_through(pidfd: int | None, signum: int) -> None:
+def send_through(pidfd: int | None, signum: int) -> None:
+    """A signal by a descriptor of the process: it cannot reach another one that has taken over the
+    number. Nothing where the process is gone or was never found."""
     if pidfd is None:
         return
     try:

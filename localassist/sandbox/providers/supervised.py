@@ -21,12 +21,7 @@ from localassist.sandbox.providers import startup
 from localassist.sandbox.providers.base import Box
 from localassist.sandbox.providers.local_view import View, view_of
 from localassist.sandbox.providers.processes import children
-from localassist.sandbox.providers.provisioner import (
-    BoxProvisioner,
-    has_ended,
-    interrupt_through,
-    open_pidfd,
-)
+from localassist.sandbox.providers.provisioner import BoxProvisioner, open_pidfd
 from localassist.sandbox.providers.startup import Places
 from localassist.sandbox.providers.supervision import (
     FIRST_DESCRIPTOR,
@@ -43,8 +38,6 @@ class SupervisedProvisioner(BoxProvisioner):
     """A subclass's ``prepare`` calls ``tell`` and starts the supervisor."""
 
     _supervisor: socket.socket | None = None
-    _root: tuple[int, int | None] | None = None
-    _kernel: int | None = None
     _told: bytes = b""
     _sockets: tuple[int, ...] = ()
 
@@ -99,15 +92,6 @@ class SupervisedProvisioner(BoxProvisioner):
         assert self._process is not None
         await asyncio.to_thread(self._process.wait)
 
-    async def interrupt(self) -> None:
-        interrupt_through(self._kernel)
-
-    def root_pid(self) -> int | None:
-        if self._root is None:
-            return None
-        pid, pidfd = self._root
-        return None if pidfd is None or has_ended(pidfd) else pid
-
     async def send_signal(self, signum: int) -> None:
         if signum in (0, signal.SIGINT):
             await super().send_signal(signum)
@@ -127,11 +111,7 @@ class SupervisedProvisioner(BoxProvisioner):
         self._close_sockets()
         if self._supervisor is not None:
             self._supervisor.close()
-        root = None if self._root is None else self._root[1]
-        for descriptor in (root, self._kernel):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._supervisor = self._root = self._kernel = None
+            self._supervisor = None
 
     def _close_sockets(self) -> None:
         for descriptor in self._sockets:
@@ -173,5 +153,5 @@ class LocalProvisioner(SupervisedProvisioner):
             self._ours.close()
             self._ours = None
         if self._kept is not None:
-            self._kept.close()
+            await asyncio.to_thread(self._kept.close)  # code may have filled it
             self._kept = None

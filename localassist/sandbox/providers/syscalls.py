@@ -91,6 +91,9 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "shmget": (29, 194),
     "msgget": (68, 186),
     "semget": (64, 190),
+    # Descriptors on their way through a socket: files that no process holds and nobody can count.
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
     # Placement of memory.
     "mbind": (237, 235),
     "set_mempolicy": (238, 237),

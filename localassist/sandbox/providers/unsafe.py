@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import functools
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localassist.errors import SandboxUnavailable
+from localassist.sandbox.environment import Environment
 from localassist.sandbox.providers.base import Provider
-from localassist.sandbox.providers.users import kernel_uid
 from localassist.sandbox.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Unsafe(Provider):
     level = "none"
     protections = {"unprivileged-uid": "A service that is root starts kernels as another user."}
 
-    def probe(self, environment: Path | None) -> Verdict:
+    def probe(self, environment: Environment | None) -> Verdict:
         try:
             self.owner_uid()
         except SandboxUnavailable as error:
@@ -42,9 +41,6 @@ class Unsafe(Provider):
 
         _warn_once()
         return LocalProvisioner
-
-    def owner_uid(self) -> int | None:
-        return kernel_uid(self.settings.uid)
 
 
 @functools.cache

@@ -6,11 +6,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from localassist.server.deps import metrics_of
+from localassist.errors import StorageError
+from localassist.server.deps import metrics_of, runtime_of
 
 
 async def metrics(request: Request) -> Response:
-    text, media_type = metrics_of(request).render(request.headers.get("accept", ""))
+    found = metrics_of(request)
+    try:
+        found.queued_runs = await runtime_of(request).runs.waiting()
+    except StorageError:
+        found.queued_runs = None  # the other numbers say why, if any do
+    text, media_type = found.render(request.headers.get("accept", ""))
     return Response(text, headers={"content-type": media_type})
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from localassist.tools.code_interpreter.plan import Decision
-from localassist.tools.code_interpreter.wording import DATA_WORDS, EXPLAINING, FUNCTION, PLOTTING
+from localassist.tools.code_interpreter.wording import EXPLAINING, FUNCTION, PLOTTING, measure_of
 from localassist.tools.code_interpreter.worked import Asked, Form
+from localassist.tools.code_interpreter.worked.contents import is_about_files
 from localassist.tools.file_search.small_talk import is_small_talk
 
 _COMPUTING = re.compile(
@@ -49,11 +50,14 @@ def spoken_decision(message: str, asked: Asked, form: Form) -> Decision | None:
         return Decision(True, "a file is asked for")
     if PLOTTING.search(message) and (asked.files or _NUMBER.search(message)):
         return Decision(True, "a figure is asked for")
-    has_numbers = len(_NUMBER.findall(message)) > 0
+    has_numbers = _NUMBER.search(message) is not None
     if _COMPUTING.search(message) and has_numbers:
         return Decision(True, "a calculation with numbers")
-    if asked.tables and _COMPUTING.search(message) and DATA_WORDS.search(message):
+    is_computing = _COMPUTING.search(message) or measure_of(message)
+    if asked.is_about_a_table and is_computing and not EXPLAINING.search(message):
         return Decision(True, "a calculation with files")
+    if is_about_files(asked):
+        return Decision(True, "a question about files")
     if not asked.files and not has_numbers:
         return Decision(False, "neither numbers, files nor code")
     return None

@@ -183,7 +183,7 @@ def closed(text: str) -> str:
     return "".join(lines)
 
 
-def told(text: str) -> int:
+def whole_length(text: str) -> int:
     """How many characters of a cell that is being written can be shown: whole statements."""
     ends = [match.start() + 1 for match in re.finditer(r"\n(?=[^\s])", text)]
     return next((end for end in reversed(ends) if _is_whole(text[:end])), 0)

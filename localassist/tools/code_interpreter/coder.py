@@ -8,6 +8,7 @@ a grammar of whole cells. Runs nothing; knows no runs.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -36,6 +37,7 @@ _TEMPERATURE = 0.7  # of attempts after the first
 _SHORT_QUESTION_WORDS = 8  # of one that may go on from the one before
 _MOST_CHARACTERS = 2000  # of a question that forms look at
 _MOST_NAMES = 64  # of columns that are compared with a question
+_AGAIN = re.compile(r"\b(?:again|same|repeat|once more|nochmals?|wieder)\b", re.IGNORECASE)
 _TOOL = ToolSpec(
     "run_python",
     "Run Python code to calculate with numbers, to analyze data of files, or to draw a plot.",
@@ -90,10 +92,11 @@ class Coder:
         conversation: Sequence[ChatMessage],
         files: Sequence[CodeFile] = (),
         executions: Sequence[Execution] = (),
+        most_tokens: int | None = None,
     ) -> AsyncGenerator[str | Written, None]:
         """The next cell of the run, as pieces that make its code, then what it is. ``executions``
         are the cells that the run has executed for the same message; their code is not written
-        again. Raises what the engine raises."""
+        again. ``most_tokens`` the model may use for it. Raises what the engine raises."""
         found = await self._ready(conversation, files, executions)
         if found is not None:
             for line in found.code.splitlines(keepends=True):
@@ -101,7 +104,7 @@ class Coder:
             yield Written(found.code, Usage(), found.evidence)
             return
         if not executions or executions[-1].failed:
-            async for item in self._free(conversation, files, executions):
+            async for item in self._free(conversation, files, executions, most_tokens):
                 yield item
         else:
             yield Written("", Usage(), "the code has run to its end")
@@ -111,7 +114,7 @@ class Coder:
     ) -> Sequence[str] | None:
         """What to say of what was run, in parts that make the answer when joined; None when nothing
         was run and the model is to answer freely."""
-        return telling.told(_newest(conversation), executions)
+        return telling.answer(_newest(conversation), executions)
 
     async def _ready(
         self,
@@ -140,6 +143,7 @@ class Coder:
         conversation: Sequence[ChatMessage],
         files: Sequence[CodeFile],
         executions: Sequence[Execution],
+        most_tokens: int | None,
     ) -> AsyncIterator[str | Written]:
         """A cell that the model writes. The first attempt of a run is shown while it is written;
         of later ones it is known only at their end that they are new."""
@@ -152,12 +156,17 @@ class Coder:
         )
         usage = Usage()
         for attempt in range(len(executions), len(executions) + _MOST_ATTEMPTS):
+            left = _MOST_TOKENS
+            if most_tokens is not None:
+                left = min(left, most_tokens - usage.completion_tokens)
+            if left <= 0:
+                break
             sampling = SamplingParams(
                 temperature=_TEMPERATURE if attempt else 0.0,
                 top_p=0.95,
                 repeat_penalty=1.05,
                 seed=attempt,
-                max_tokens=_MOST_TOKENS,
+                max_tokens=left,
             )
             text, shown = "", 0
             request = Generate(prompt, sampling, constraint)
@@ -166,7 +175,7 @@ class Coder:
                     usage += item.usage
                     continue
                 text += item.text
-                ready = cells.tidy(text[: cells.told(text)]) if not executions else ""
+                ready = cells.tidy(text[: cells.whole_length(text)]) if not executions else ""
                 if len(ready) > shown:
                     yield ready[shown:]
                     shown = len(ready)
@@ -182,7 +191,19 @@ class Coder:
         today = date.fromtimestamp(clock.now())
         newest = _both_ends(_newest(conversation))
         asked = Asked(_both_ends(question), tuple(files), today, newest=newest)
+        if await asyncio.to_thread(self._is_another, asked):
+            asked = replace(asked, text=newest)
         return replace(asked, similarities=await self._similarities(asked))
+
+    def _is_another(self, asked: Asked) -> bool:
+        """Whether the newest message only looks as if it went on from the one before: all that
+        would be computed with both is what has been computed without it."""
+        before = asked.text.removesuffix(asked.newest)
+        if before in (asked.text, "") or _AGAIN.search(asked.newest):
+            return False
+        both = self._worked(asked)
+        alone = self._worked(replace(asked, text=before, newest=""))
+        return both is not None and alone is not None and both.code == alone.code
 
     async def _similarities(self, asked: Asked) -> Mapping[str, float]:
         tables = await asyncio.to_thread(lambda: asked.tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -206,14 +206,14 @@ _PLAIN_WORDS = frozenset(
 )
 
 
-def _alluded(text: str, column: Column, taken: object) -> Span | None:
-    """Where the question speaks of a column without giving its name exactly."""
+def _alluded(text: str, column: Column, taken: Collection[Span]) -> Span | None:
+    """Where the question speaks of a column without giving its name exactly. ``taken`` are the
+    places of other columns' names."""
     spaced = " ".join(name_words(column.name))
     place = alludes(text, spaced) if spaced else None
     if place is not None:
         return place
     said = {stem(m.group().lower()): Span(*m.span()) for m in re.finditer(r"[^\W_]+", text)}
-    spans = list(taken) if not isinstance(taken, str) else []  # type: ignore[call-overload]
     parts = [word for word in name_words(column.name) if len(word) > 2 or word.isupper()]
     # "price" for unit_price: the last word of a name says what it is.
     for word in reversed(parts):
@@ -221,12 +221,12 @@ def _alluded(text: str, column: Column, taken: object) -> Span | None:
         # "rainfall" speaks of rain_mm.
         longer = (at for other, at in said.items() if _is_longer(other, root))
         place = said.get(root) or next(longer, None)
-        if place is not None and not any(place.meets(span) for span in spans):
+        if place is not None and not any(place.meets(span) for span in taken):
             return place
     for line in _SYNONYM_STEMS:
         if any(stem(word.lower()) in line for word in parts):
             for root, place in said.items():
-                if root in line and not any(place.meets(span) for span in spans):
+                if root in line and not any(place.meets(span) for span in taken):
                     return place
     return None
 

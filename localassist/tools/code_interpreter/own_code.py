@@ -22,6 +22,8 @@ _STATEMENTS = (
 )  # fmt: skip
 # What means a sum by people's signs, not Python's.
 _SUM = re.compile(r"(?=.*(?:\^|sqrt))(?:sqrt|[\d\s.()+*/^%-])+", re.DOTALL)
+# "what is 3 * 7" is an expression of Python, too.
+_QUESTION = re.compile(r"(?:what|who|which|where|when|how|was|wer|wie)\s", re.IGNORECASE)
 _DATE_LIKE = re.compile(r"[\d\s./-]+")
 _LONGEST = 20_000  # characters
 # Such a question wants the code explained or changed.
@@ -69,6 +71,8 @@ def is_code(text: str, *, is_announced: bool = False) -> bool:
         return False
     if any(isinstance(node, _STATEMENTS) for node in tree.body):
         return True
+    if _QUESTION.match(text):
+        return False
     values = [node.value for node in tree.body if isinstance(node, ast.Expr)]
     return is_announced or any(map(_is_computing, values))
 

@@ -45,6 +45,7 @@ _NO_FILE = re.compile(r"FileNotFoundError: .*?'([^'\n]+)'\s*$", re.MULTILINE)
 _NO_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '([\w.]+)'")
 _NO_ATTRIBUTE = re.compile(r"AttributeError: .*?has no attribute '(\w+)'\. Did you mean: '(\w+)'\?")
 _UNDECODED = re.compile(r"UnicodeDecodeError:")
+_MARKED = re.compile(r"can't decode byte 0xf[ef] in position 0")
 _UNPARSED = re.compile(r"ParserError: Error tokenizing data")
 _NOT_FOUND_KEYS = re.compile(r"KeyError: .*?\[(?P<names>'[^\]]*')\].*not in index", re.MULTILINE)
 _CLOSE, _CLOSE_NAMES = 0.5, 0.75  # of difflib's ratio: of columns and files, of variables
@@ -118,8 +119,9 @@ def _attribute(code: str, logs: str, files: Sequence[CodeFile]) -> tuple[str, st
 def _encoding(code: str, logs: str, files: Sequence[CodeFile]) -> tuple[str, str] | None:
     if _UNDECODED.search(logs) is None or "encoding=" in code:
         return None
-    changed = re.sub(r"(read_csv\([^()\n]*)\)", r'\1, encoding="latin-1")', code)
-    changed = re.sub(r"(\bopen\([^()\n]*)\)", r'\1, encoding="latin-1")', changed)
+    # A file of UTF-16 begins with a mark of two bytes, of which neither is UTF-8.
+    encoding = "utf-16" if _MARKED.search(logs) else "latin-1"
+    changed = re.sub(r"((?:read_csv|\bopen)\([^()\n]*)\)", rf'\1, encoding="{encoding}")', code)
     return changed, "the file is not UTF-8"
 
 

@@ -18,11 +18,9 @@ _DESCRIPTION = (
 )
 
 
-def python_tool(files: Sequence[CodeFile] = (), packages: Sequence[str] = ()) -> ToolSpec:
-    """``python(code)``. ``packages`` are what code can import besides the standard library."""
+def python_tool(files: Sequence[CodeFile] = ()) -> ToolSpec:
+    """``python(code)``; ``files`` are those that code finds."""
     described = [_DESCRIPTION]
-    if packages:
-        described.append(f"Installed packages: {', '.join(packages)}.")
     if files:
         named = [f"{file.name!r} ({_size(file.size_bytes)})" for file in files[:_MOST_NAMED]]
         more = len(files) - len(named)

@@ -8,8 +8,9 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 from localassist.tools.code_interpreter.base import DATA_FOLDER, CodeFile
@@ -22,6 +23,7 @@ _MOST_COLUMNS = 200
 _MOSTLY = 0.8  # of the values that are not missing
 _MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "-", "?"])
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_COMMA = re.compile(r"[-+]?\d+(?:\.\d{3})*,\d+|[-+]?\d{1,3}(?:\.\d{3}){2,}")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(?:\.\d{3})*,\d+|[-+]?\d{1,3}(?:\.\d{3})+")
 _MARKED = re.compile(r"[$€£¥%]|\d,\d{3}\b|\s(?:USD|EUR|GBP)$")
 _MARKS = re.compile(r"[$€£¥%,\s]|USD|EUR|GBP")
@@ -34,6 +36,11 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _DAY_FIRST = re.compile(r"(1[3-9]|2\d|3[01])[/.-]\d{1,2}[/.-]\d{2,4}|\d{1,2}\.\d{1,2}\.\d{2,4}")
+_CALENDAR = re.compile(
+    r"(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez|mon|tue|wed|thu|fri|sat|sun"
+    r")[a-z]*\.?|q[1-4]",
+    re.IGNORECASE,
+)
 _ADDITIVE = re.compile(
     r"sales?|revenue|amount|quantity|units|sold|count|profit|total|turnover|orders|visits|clicks"
     r"|goals|points|umsatz|menge|anzahl|hours|expenses?|spend|population|deaths|cases",
@@ -67,6 +74,11 @@ class Column:
         return _ADDITIVE.search(self.name) is not None
 
     @property
+    def is_calendar(self) -> bool:
+        """Months, days of the week or quarters: their order is not that of the alphabet."""
+        return bool(self.values) and all(map(_CALENDAR.fullmatch, self.values))
+
+    @property
     def is_year(self) -> bool:
         years = [value for value in self.values if re.fullmatch(r"(?:19|20)\d\d", value)]
         return self.kind == "number" and bool(years) and len(years) == len(self.values)
@@ -88,7 +100,7 @@ class Table:
     @property
     def loading(self) -> list[str]:
         """The statements that make ``df`` of it."""
-        read = f"df = {self.call.format(path=json.dumps(self.path, ensure_ascii=False))}"
+        read = f"df = {self.call.replace('{path}', json.dumps(self.path, ensure_ascii=False))}"
         return [read, self.made] if self.made else [read]
 
     def with_sales(self) -> Table:
@@ -161,16 +173,30 @@ def _rows(head: str) -> tuple[list[list[str]], str]:
     return best[1], best[2]
 
 
+def _notes(head: str) -> int:
+    """How many lines before the table are notes, with ``#`` at their beginning."""
+    lines = head.split("\n")
+    notes = sum(1 for _ in takewhile(lambda line: line.startswith("#"), lines))
+    rows, separator = _rows("\n".join(lines[notes:]))
+    width = len(rows[0]) if rows else 1
+    # A "#" may also begin the first name of a column.
+    last = lines[notes - 1] if notes else ""
+    has_names = not last.startswith("# ") and len(last.split(separator)) == width
+    return 0 if width < 2 else notes - has_names
+
+
 def _first(rows: Iterator[list[str]]) -> Iterator[list[str]]:
     for _, row in zip(range(_MOST_ROWS), rows, strict=False):
         yield row
 
 
 def _separated(file: CodeFile, head: str) -> Table | None:
-    rows, separator = _rows(head)
+    notes = _notes(head)
+    rows, separator = _rows("\n".join(head.split("\n")[notes:]))
     if not rows or len(rows[0]) > _MOST_COLUMNS:
         return None
     options = "" if separator == "," else f", sep={json.dumps(separator)}"
+    options += f", skiprows={notes}" if notes else ""
     names = [name.strip() for name in rows[0]]
     body = rows[1:]
     is_named = all(names) and len(set(names)) == len(names) and not any(map(_is_number, names))
@@ -184,14 +210,17 @@ def _separated(file: CodeFile, head: str) -> Table | None:
     elif any(name != raw for name, raw in zip(names, rows[0], strict=True)):
         options += ", skipinitialspace=True"
     has_decimal_comma = separator != "," and any(
-        _DECIMAL_COMMA.fullmatch(cell.strip()) for row in body for cell in row
+        _COMMA.fullmatch(cell.strip()) for row in body for cell in row
     )
-    if has_decimal_comma:
-        options += ', decimal=",", thousands="."'
     columns = [
         _column(name, [row[at].strip() for row in body if at < len(row)], has_decimal_comma)
         for at, name in enumerate(names)
     ]
+    if has_decimal_comma:
+        options += ', decimal=",", thousands="."'
+        # Without that, 01.02.2024 is the number 1022024.
+        dates = {column.name: "str" for column in columns if column.kind == "date"}
+        options += f", dtype={json.dumps(dates, ensure_ascii=False)}" if dates else ""
     return Table(file, tuple(columns), f"pd.read_csv({{path}}{options})")
 
 
@@ -232,8 +261,7 @@ def _column(name: str, cells: Sequence[str], has_decimal_comma: bool = False) ->
     return Column(name, "text", values)
 
 
-def _mostly(values: Sequence[str], claim: object) -> bool:
-    assert callable(claim)
+def _mostly(values: Sequence[str], claim: Callable[[str], object]) -> bool:
     return bool(values) and sum(bool(claim(v)) for v in values) >= _MOSTLY * len(values)
 
 

@@ -19,7 +19,7 @@ _ERROR = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning|
 _FENCE = re.compile(r"`{3,}")
 
 
-def told(question: str, executions: Sequence[Execution]) -> list[str] | None:
+def answer(question: str, executions: Sequence[Execution]) -> list[str] | None:
     """The answer in parts that make it when joined; None when nothing was run."""
     if not executions:
         return None
@@ -47,7 +47,7 @@ def _is_free(question: str, code: str) -> bool:
 
 def _success(last: Execution, is_code_wanted: bool) -> list[str]:
     parts = []
-    titles = _titles(last.code)
+    titles = figure_titles(last.code)
     if last.images:
         if titles:
             named = " and ".join(f"“{title}”" for title in titles)
@@ -109,7 +109,7 @@ def _failure(last: Execution) -> list[str]:
     return ["The code ended with an error.", *([_block(said)] if said else [])]
 
 
-def _titles(code: str) -> list[str]:
+def figure_titles(code: str) -> list[str]:
     """What the figures are called in the code."""
     try:
         tree = ast.parse(code)

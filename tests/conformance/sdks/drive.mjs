@@ -63,10 +63,11 @@ async function wait(thread, id) {
 const newest = async (thread) => plain((await threads.messages.list(thread)).data[0]);
 
 async function follow(stream) {
-  const seen = { text: "", arguments: "", messages: [], steps: [], run: undefined };
+  const seen = { text: "", arguments: "", code: "", messages: [], steps: [], run: undefined };
   stream.on("textDelta", (delta) => (seen.text += delta.value ?? ""));
   stream.on("toolCallDelta", (delta) => {
     if (delta.type === "function") seen.arguments += delta.function?.arguments ?? "";
+    if (delta.type === "code_interpreter") seen.code += delta.code_interpreter?.input ?? "";
   });
   stream.on("messageDone", (message) => seen.messages.push(plain(message)));
   stream.on("runStepDone", (step) => seen.steps.push(plain(step)));
@@ -202,6 +203,34 @@ const areas = {
     const said = seen.messages[0].content[0].text;
     assert.equal(said.annotations[0].file_citation.file_id, file.id);
     assert.deepEqual(seen.messages, [await newest(thread)]);
+  },
+
+  async code() {
+    const made = await client.files.create({
+      file: await OpenAI.toFile(Buffer.from("a\n1\n2\n3\n"), "data.csv"),
+      purpose: "assistants",
+    });
+    const tools = [{ type: "code_interpreter" }];
+    const assistant = await assistants.create({ model: "gpt-4o", tools });
+    const attachments = [{ file_id: made.id, tools }];
+    const content = "Add it up and plot it.";
+    const thread = (await threads.create({ messages: [{ role: "user", content, attachments }] })).id;
+    const seen = await follow(threads.runs.stream(thread, { assistant_id: assistant.id }));
+    assert.equal(seen.run.status, "completed");
+    assert.deepEqual(seen.messages, [await newest(thread)]);
+    assert.deepEqual(seen.steps, await run.steps(thread, seen.run.id));
+    const ran = seen.steps[0].step_details.tool_calls[0].code_interpreter;
+    assert.equal(seen.code, ran.input);
+    const [picture, logs] = ran.outputs;
+    assert.deepEqual(logs, { type: "logs", logs: "größer\n" });
+    const [image, said] = seen.messages[0].content;
+    assert.equal(image.image_file.file_id, picture.image.file_id);
+    const bytes = await (await client.files.content(picture.image.file_id)).arrayBuffer();
+    assert.deepEqual([...new Uint8Array(bytes).slice(1, 4)], [80, 78, 71]);
+    const [link] = said.text.annotations;
+    assert.equal(said.text.value.slice(link.start_index, link.end_index), link.text);
+    const file = await client.files.content(link.file_path.file_id);
+    assert.equal(await file.text(), "total\n6\n");
   },
 
   async errors() {

@@ -127,6 +127,7 @@ class Noted(Handler):  # type: ignore[misc]
         super().__init__()
         self.texts: list[str] = []
         self.arguments: list[str] = []
+        self.code: list[str] = []
         self.messages: list[Any] = []
         self.steps: list[Any] = []
         self.ends: list[str] = []
@@ -138,6 +139,8 @@ class Noted(Handler):  # type: ignore[misc]
     def on_tool_call_delta(self, delta: Any, snapshot: Any) -> None:
         if delta.type == "function" and delta.function and delta.function.arguments:
             self.arguments.append(delta.function.arguments)
+        if delta.type == "code_interpreter" and delta.code_interpreter.input:
+            self.code.append(delta.code_interpreter.input)
 
     def on_message_done(self, message: Any) -> None:
         self.messages.append(message)
@@ -275,6 +278,56 @@ def documents() -> None:
     assert cited.file_citation.file_id == file.id
     wanted = "retrieval" if IS_V1 else "file_search"
     assert steps_of(run)[0].step_details.tool_calls[0].type == wanted
+
+
+def check_answer(run: Any, message: Any) -> None:
+    """What came of code: a figure above the text, which links to a file."""
+    assert run.status == "completed", run.last_error
+    picture, said = message.content
+    assert client.files.content(picture.image_file.file_id).read().startswith(b"\x89PNG")
+    (link,) = said.text.annotations
+    assert link.type == "file_path" and link.text == "sandbox:/mnt/data/total.csv"
+    assert said.text.value[link.start_index : link.end_index] == link.text
+    assert client.files.content(link.file_path.file_id).read() == b"total\n6\n"
+    made = client.files.retrieve(link.file_path.file_id)
+    assert (made.filename, made.purpose) == ("total.csv", "assistants_output")
+
+
+def check_code(step: Any) -> None:
+    (call,) = step.step_details.tool_calls
+    assert call.type == "code_interpreter" and call.code_interpreter.input.startswith("import")
+    picture, logs = call.code_interpreter.outputs
+    assert (picture.type, logs.type, logs.logs) == ("image", "logs", "größer\n")
+    assert client.files.retrieve(picture.image.file_id).purpose == "assistants_output"
+
+
+def code() -> None:
+    data = client.files.create(file=("data.csv", b"a\n1\n2\n3\n"), purpose="assistants")
+    tools: Any = [{"type": "code_interpreter"}]
+    if IS_V1:
+        files: Any = {"file_ids": [data.id]}
+        assistant = check(beta.assistants.create(model="gpt-4o", tools=tools, **files))
+        assert assistant.file_ids == [data.id]
+        first: Any = {}
+    else:
+        assistant = check(beta.assistants.create(model="gpt-4o", tools=tools))
+        first = {"attachments": [{"file_id": data.id, "tools": tools}]}
+    question: Any = {"role": "user", "content": "Add it up and plot it.", **first}
+    thread = check(threads.create(messages=[question]))
+    run = wait(runs.create(thread_id=thread.id, assistant_id=assistant.id))
+    check_answer(run, answer_of(thread.id))
+    ran, answered = steps_of(run)
+    check_code(ran)
+    assert run.usage.total_tokens == ran.usage.total_tokens + answered.usage.total_tokens
+    if Handler is object:
+        return
+    threads.messages.create(thread.id, role="user", content="And again.")
+    noted, run = stream(thread.id, assistant.id)
+    check_answer(run, answer_of(thread.id))
+    assert noted.messages == [answer_of(thread.id)]
+    assert noted.steps == steps_of(run)
+    assert "".join(noted.code) == noted.steps[0].step_details.tool_calls[0].code_interpreter.input
+    check_code(noted.steps[0])
 
 
 def uploads() -> None:

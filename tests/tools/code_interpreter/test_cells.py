@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localassist.engine.grammar import GrammarCompiler
-from localassist.tools.code_interpreter.cells import cell_grammar, closed, tidy, told
+from localassist.tools.code_interpreter.cells import cell_grammar, closed, tidy, whole_length
 from tests.grammars import accepts
 from tests.tools.walks import walk
 
@@ -144,7 +144,7 @@ def test_what_broke_off_is_closed(cell: str, end: int) -> None:
 def test_what_is_shown_early_is_never_taken_back(first: str, second: str) -> None:
     cell = first + second
     for end in range(len(cell)):
-        shown = cell[: told(cell[:end])]
+        shown = cell[: whole_length(cell[:end])]
         ast.parse(shown)
         assert closed(cell[:end]).startswith(shown)
         assert tidy(cell).startswith(tidy(shown))

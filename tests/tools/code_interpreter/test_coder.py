@@ -75,6 +75,18 @@ async def test_a_follow_up_changes_what_was_asked() -> None:
     assert ".median()" in (await write(coder(ScriptedEngine()), messages, SALES))[1].code
 
 
+@pytest.mark.parametrize("question", ["How strong is Goku?", "What is the capital of France?"])
+async def test_another_question_does_not_repeat_what_was_computed(question: str) -> None:
+    messages = said("What is 2 + 3 * 4?", question)
+    assert not (await coder(ScriptedEngine()).decide(messages)).is_wanted
+
+
+@pytest.mark.parametrize("question", ["And again?", "And in binary, 14 in binary?"])
+async def test_what_does_go_on_is_computed(question: str) -> None:
+    messages = said("What is 2 + 3 * 4?", question)
+    assert (await coder(ScriptedEngine()).decide(messages)).is_wanted
+
+
 async def test_the_model_writes_what_no_form_fits() -> None:
     pieces, written = await write(coder(ScriptedEngine(CELL)), said(FUNCTION))
     assert written.code == CELL
@@ -101,6 +113,16 @@ async def test_what_cannot_be_mended_is_written_anew_and_never_the_same() -> Non
     assert written.code == other
     shown = engine.detokenize(engine.requests[-1].prompt)
     assert "RecursionError: too deep" in shown
+
+
+async def test_no_more_is_written_than_is_allowed() -> None:
+    failed = Execution(CELL, "error", "Traceback\nRecursionError: too deep")
+    engine = ScriptedEngine(default_reply=CELL)
+    allowed = len(CELL) + 5
+    made = coder(engine).write(said(FUNCTION), executions=[failed], most_tokens=allowed)
+    (written,) = [piece async for piece in made if not isinstance(piece, str)]
+    assert written.usage.completion_tokens == allowed
+    assert [request.sampling.max_tokens for request in engine.requests] == [allowed, 5]
 
 
 async def test_it_gives_up_when_nothing_new_comes() -> None:

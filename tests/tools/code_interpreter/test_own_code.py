@@ -10,6 +10,7 @@ from localassist.tools.code_interpreter.own_code import own_code
     [
         ("x = 41", "x = 41\n"),
         ("x + 1", "x + 1\n"),
+        ("what = 3", "what = 3\n"),
         ("print(2**100)", "print(2**100)\n"),
         ("import math\nmath.pi", "import math\nmath.pi\n"),
         ("for i in range(3):\n    print(i)", "for i in range(3):\n    print(i)\n"),
@@ -37,6 +38,7 @@ def test_code_is_taken_as_it_is(message: str, code: str) -> None:
         "2024-10-11",
         "555-1234",
         "What is 2 + 2?",
+        "what is 3*7",
         "Calculate (12.5 + 7.5) * 3 / 4",
         "note: good",
         "not bad",

@@ -40,6 +40,11 @@ SALES = CodeFile("sales data.csv", "file-1", 40, "region,unit_price\nNorth,3\nSo
             "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4",
             'pd.read_csv("/mnt/data/a.csv", encoding="latin-1")\n',
         ),
+        (
+            'pd.read_csv("/mnt/data/a.csv")\n',
+            "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0",
+            'pd.read_csv("/mnt/data/a.csv", encoding="utf-16")\n',
+        ),
     ],
 )
 def test_tracebacks_are_read(code: str, error: str, changed: str) -> None:

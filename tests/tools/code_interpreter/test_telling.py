@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from localassist.tools.code_interpreter import telling
 from localassist.tools.code_interpreter.base import Execution
 from localassist.tools.code_interpreter.links import LinkReader
-from localassist.tools.code_interpreter.telling import told
 
 FORM = "# What it does\n…\n"
 PLOT = (
@@ -11,13 +11,13 @@ PLOT = (
 
 
 def answer(question: str, *executions: Execution) -> str:
-    parts = told(question, executions)
+    parts = telling.answer(question, executions)
     assert parts is not None
     return "".join(parts)
 
 
 def test_nothing_run_is_answered_freely() -> None:
-    assert told("Hello", []) is None
+    assert telling.answer("Hello", []) is None
 
 
 def test_a_line_is_said_as_it_is() -> None:

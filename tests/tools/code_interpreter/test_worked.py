@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localassist.tools.code_interpreter.asking import spoken_decision
 from localassist.tools.code_interpreter.base import CodeFile
+from localassist.tools.code_interpreter.worked import Asked, worked_cell
 from tests.tools.code_interpreter.asking import BASEBALL, NOTES, SALES, code_for, printed, worked
 
 
@@ -56,6 +59,12 @@ from tests.tools.code_interpreter.asking import BASEBALL, NOTES, SALES, code_for
 )
 def test_results(question: str, result: str) -> None:
     assert result in printed(code_for(question))
+
+
+def test_cube_roots_do_without_what_python_3_10_lacks() -> None:
+    code = code_for("What is the cube root of -27?")
+    assert "math.cbrt" not in code
+    assert "-3.0" in printed(code)
 
 
 @pytest.mark.parametrize(
@@ -135,3 +144,68 @@ def test_whatever_columns_are_called_the_cell_is_python(
     found = worked(question, file)
     if found is not None:
         compile(found.code, "cell", "exec")
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        ("Solve x^2 - 5x + 6 = 0", "solutions = solve(Eq(x ** 2 - 5 * x + 6, 0), x)"),
+        ("what is x if 2x + 3 = 11", "solutions = solve(Eq(2 * x + 3, 11), x)"),
+        ("solve 3(n+1) = 2n - 5", "solutions = solve(Eq(3 * (n + 1), 2 * n - 5), n)"),
+        ("Plot sin(x) from 0 to 10", "x = linspace(0, 10, 500)"),
+        ("Plot y = 2 sin(x) between 0 and 6", "y = 2 * sin(x)"),
+        ("Draw a plot of exp(-x) * cos(x)", "y = exp(-x) * cos(x)"),
+    ],
+)
+def test_equations_are_solved_and_curves_drawn(question: str, line: str) -> None:
+    assert line in code_for(question).splitlines()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "If y = 3 and x = 4, what is x + y?",
+        "E = mc^2, who found that?",
+        "x^99999999 = 1",
+        "Plot the plot of the story",
+        "what is x^2 - 5x",
+    ],
+)
+def test_what_is_no_equation_of_one_unknown_is_not_solved(question: str) -> None:
+    assert worked(question) is None
+
+
+def test_interest_needs_no_currency() -> None:
+    code = code_for("Compute compound interest on 1000 at 5% for 10 years")
+    assert printed(code).endswith("1628.8946267774\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "part"),
+    [
+        ("order.json", "What is in this file?", "json.load(file)"),
+        ("order.json", "What is the total price?", "json.load(file)"),
+        ("notes.txt", "Summarize this file", "It begins:"),
+        ("broken.csv", "Describe the data", "bytes that are no text"),
+        ("photo.png", "What size is this image?", "image.width"),
+        ("photo.png", "Convert it to grayscale", '"/mnt/data/photo_gray.png"'),
+        ("stock.xlsx", "Plot the price of each product", "numbers.head(30).plot.bar("),
+        ("stock.xlsx", "How many people live in the cities?", "sheet_name=None"),
+    ],
+)
+def test_a_file_that_no_form_fits_is_shown(name: str, question: str, part: str) -> None:
+    asked = Asked(question, (CodeFile(name, "file-x", 40),))
+    decision = spoken_decision(question, asked, worked_cell)
+    assert decision is not None and decision.is_wanted
+    found = worked_cell(replace(asked, is_decided=True))
+    assert found is not None and part in found.code
+    compile(found.code, "cell", "exec")
+
+
+@pytest.mark.parametrize(
+    "question", ["What is a CSV file?", "What is the capital of France?", "hello", "Why is it so?"]
+)
+def test_other_questions_are_not_answered_with_files(question: str) -> None:
+    asked = Asked(question, (SALES, CodeFile("photo.png", "file-x", 40)))
+    decision = spoken_decision(question, asked, worked_cell)
+    assert decision is None or not decision.is_wanted

@@ -29,7 +29,20 @@ PEOPLE = CodeFile(
     "people.json", "file-j", 80, '[{"name": "Ada", "age": 30},\n{"name": "Ben", "age": 41}]\n'
 )
 DAYS = CodeFile("days.csv", "file-d", 80, "day,rain\n13/04/2024,1\n14/04/2024,2\n01/05/2024,5\n")
+ODD = CodeFile("odd.csv", "file-o", 60, 'player\'s name,cost \\ "unit"\nAnn,3\nBob,5\n')
 BARE = CodeFile("bare.csv", "file-x", 30, "1,2\n3,4\n5,9\n")
+MONTHS = CodeFile(
+    "months.csv", "file-m", 90, "month,sales,costs\nJan,30,21\nFeb,52,25\nMar,41,23\n"
+)
+TURNOVER = CodeFile(
+    "umsatz.csv",
+    "file-u",
+    90,
+    "Datum;Ort;Umsatz\n01.02.2024;Köln;1.234,50\n02.02.2024;Bonn;987,25\n03.02.2024;Köln;2.000,00\n",
+)
+DECIMALS = CodeFile("decimals.tsv", "file-c", 40, "name\tvalue\na\t1.250\nb\t2.125\n")
+NOTED = CodeFile("noted.csv", "file-o", 60, "# exported, by hand\n\nname,price\na,$1.20\nb,$2.50\n")
+MARKED = CodeFile("marked.csv", "file-k", 40, "#id,price\n1,2.5\n2,3.5\n")
 
 
 # Read before the settings of tests are cleared.
@@ -78,6 +91,7 @@ def outcome(question: str, folder: Path, *files: CodeFile) -> dict[str, Any]:
         ("plot the rain over time", DAYS, "Rain over time"),
         ("histogram of cost", PRICES, "Distribution of cost"),
         ("plot column_1 against column_2", BARE, "column 1 against column 2"),
+        ("plot sales and costs by month", MONTHS, "Total sales and costs by month"),
     ],
 )
 def test_figures(question: str, file: CodeFile, title: str, tmp_path: Path) -> None:
@@ -107,6 +121,13 @@ def test_figures(question: str, file: CodeFile, title: str, tmp_path: Path) -> N
         ("correlation of price and quantity", SALES, "is -0."),
         ("sort the rows by price", SALES, "Lamp"),
         ("are there duplicates?", SALES, "Rows that occur before: 0"),
+        ("plot sales by month", MONTHS, "Jan    30\nFeb    52\nMar    41"),
+        ("Wie hoch ist der Umsatz in Köln?", TURNOVER, "Total Umsatz: 3234.5"),
+        ("Wie hoch ist der Umsatz in Köln?", TURNOVER, "01.02.2024"),
+        ("total value", DECIMALS, "is 3.375"),
+        ("average price", NOTED, "is 1.85"),
+        ("average price", MARKED, "is 3.0"),
+        ("what is the highest cost?", ODD, "is 5: Bob"),
     ],
 )
 def test_results(question: str, file: CodeFile, result: str, tmp_path: Path) -> None:

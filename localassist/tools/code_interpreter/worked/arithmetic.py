@@ -59,7 +59,9 @@ _FACTORIAL = re.compile(
 _COMPOUND = re.compile(r"\bcompound(?:ed|ing)?\b", re.IGNORECASE)
 _INTEREST = re.compile(r"\binterest\b", re.IGNORECASE)
 _MONEY = re.compile(
-    rf"[$€£]\s*({_NUMBER})|({_NUMBER})\s*(?:dollars|euros?|pounds|usd|eur)", re.IGNORECASE
+    rf"[$€£]\s*({_NUMBER})|({_NUMBER})\s*(?:dollars|euros?|pounds|usd|eur)"
+    rf"|\b(?:on|of|for)\s+({_NUMBER})(?!\s*(?:%|per ?cent|prozent|years?|jahre))(?![\d.,])",
+    re.IGNORECASE,
 )
 _RATE = re.compile(rf"({_NUMBER})\s*(?:%|per ?cent|prozent)", re.IGNORECASE)
 _YEARS = re.compile(r"(\d+)\s*(?:years?|jahre?n?)", re.IGNORECASE)
@@ -131,6 +133,11 @@ def _expression(text: str) -> Made | None:
     )
     for match in _EXPRESSION.finditer(text):
         shown = " ".join(match.group().strip(" .+*/%^\n").split())
+        # In "x^2 - 5x" the 2 and the 5 stand for nothing by themselves.
+        after, before = text[match.end() : match.end() + 1], text[: match.start()][-1:]
+        is_cut = after.isalpha() and text[match.end() - 1].isdigit()
+        if is_cut or (before.isalpha() and not match.group()[0].isspace()):
+            continue
         if _OPERATION.search(shown) and len(shown) >= len(found) - 4:
             code = shown.replace("^", "**")
             if _is_arithmetic(code):
@@ -211,7 +218,7 @@ def _interest(text: str) -> Made | None:
     is_asked = _INTEREST.search(text) or _COMPOUND.search(text)
     if not is_asked or money is None or rate is None or years is None:
         return None
-    amount, per_cent, count = money[1] or money[2], rate[1], years[1]
+    amount, per_cent, count = money[1] or money[2] or money[3], rate[1], years[1]
     if _COMPOUND.search(text):
         shown = f"{amount} at {per_cent} % compound interest after {count} years"
         return shown, f"{amount} * (1 + {per_cent} / 100) ** {count}", ""
@@ -227,7 +234,8 @@ def _root(text: str) -> Made | None:
     if "root" not in match.group().lower() and "wurzel" not in match.group().lower():
         return f"{number} {kind}d", f"{number} ** {2 if kind == 'square' else 3}", ""
     if kind.startswith("cub"):
-        return f"Cube root of {number}", f"math.cbrt({number})", "import math"
+        # math.cbrt needs Python 3.11.
+        return f"Cube root of {number}", f"float(numpy.cbrt({number}))", "import numpy"
     return f"Square root of {number}", f"math.sqrt({number})", "import math"
 
 

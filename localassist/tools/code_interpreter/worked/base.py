@@ -17,6 +17,7 @@ from localassist.tools.code_interpreter.wording import (
     DUPLICATES,
     MISSING,
     SALES,
+    Measure,
     has_any,
 )
 from localassist.tools.evidence.words import mentions, name_words, stems
@@ -96,6 +97,18 @@ class Worked:
 
 Form = Callable[[Asked], Worked | None]
 
+MEASURED: dict[Measure, str] = {
+    "mean": "average",
+    "median": "median",
+    "sum": "total",
+    "min": "lowest",
+    "max": "highest",
+    "std": "standard deviation of",
+    "nunique": "number of different",
+    "count": "number of",
+}
+"""Before the name of a column."""
+
 
 def literal(value: str | Sequence[str]) -> str:
     """As Python writes it, in double quotes."""
@@ -109,6 +122,11 @@ def item(column: Column) -> str:
 def spoken(name: str) -> str:
     """A column's name as a title has it: ``unit_price`` is unit price."""
     return re.sub(r"[_\s]+", " ", name).strip() or name
+
+
+def escaped(name: str) -> str:
+    """The text of a name inside an f-string in double quotes."""
+    return literal(name)[1:-1].replace("{", "{{").replace("}", "}}")
 
 
 def loading(meant: Meant, columns: Sequence[Column | None] = (), *, imports: str = "") -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from localassist.tools.code_interpreter.worked.arithmetic import arithmetic
 from localassist.tools.code_interpreter.worked.base import Asked, Form, Worked
 from localassist.tools.code_interpreter.worked.calendar import calendar
+from localassist.tools.code_interpreter.worked.contents import contents
 from localassist.tools.code_interpreter.worked.documents import document
+from localassist.tools.code_interpreter.worked.equations import equation
 from localassist.tools.code_interpreter.worked.functions import function
 from localassist.tools.code_interpreter.worked.plots import figure
 from localassist.tools.code_interpreter.worked.sequences import sequence
@@ -18,12 +20,13 @@ FORMS: tuple[Form, ...] = (
     statistics,
     calendar,
     sequence,
+    equation,
     arithmetic,
 )
 
 
 def worked_cell(asked: Asked) -> Worked | None:
     """The cell of the first form that fits, None when none does."""
-    forms = (*FORMS, overview) if asked.is_decided else FORMS
+    forms = (*FORMS, overview, contents) if asked.is_decided else FORMS
     found = (form(asked) for form in forms)
     return next((worked for worked in found if worked is not None), None)

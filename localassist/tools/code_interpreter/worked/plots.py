@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from localassist.tools.code_interpreter.columns import Meant
 from localassist.tools.code_interpreter.tables import Column
-from localassist.tools.code_interpreter.wording import (
-    PLOTTING,
-    Measure,
-    Plot,
-    top_of,
-)
+from localassist.tools.code_interpreter.wording import PLOTTING, Plot, top_of
 from localassist.tools.code_interpreter.worked.base import (
+    MEASURED,
     Asked,
     Worked,
     cell,
+    escaped,
     item,
     literal,
     loading,
@@ -22,16 +19,6 @@ from localassist.tools.code_interpreter.worked.base import (
 
 _IMPORT = "import matplotlib.pyplot as plt"
 _MOST_BARS = 30
-_SPOKEN: dict[Measure, str] = {
-    "mean": "Average",
-    "median": "Median",
-    "sum": "Total",
-    "min": "Lowest",
-    "max": "Highest",
-    "std": "Standard deviation of",
-    "nunique": "Number of different",
-    "count": "Number of",
-}
 
 
 def figure(asked: Asked) -> Worked | None:
@@ -81,7 +68,7 @@ def _histogram(meant: Meant) -> str | None:
         "plt.figure(figsize=(8, 5))",
         'plt.hist(values, bins="auto", edgecolor="white")',
         *_axes(title, spoken(column.name), "Count"),
-        f'print(f"{_escaped(column.name)}: {{len(values)}} values from {{values.min():.6g}} to '
+        f'print(f"{escaped(column.name)}: {{len(values)}} values from {{values.min():.6g}} to '
         f'{{values.max():.6g}}, mean {{values.mean():.6g}}, median {{values.median():.6g}}")',
     )
 
@@ -173,7 +160,7 @@ def _line(meant: Meant) -> str | None:
         'series.plot(figsize=(9, 5), marker="o")',
         *_axes(title[:1].upper() + title[1:], spoken(time.name), spoken(column.name)),
         "print(series.tail(12).to_string())" if group is not None else
-        f'print(f"{_escaped(column.name)} from {{str(series.index.min())[:10]}} to '
+        f'print(f"{escaped(column.name)} from {{str(series.index.min())[:10]}} to '
         "{str(series.index.max())[:10]}: "
         'lowest {series.min():.6g}, highest {series.max():.6g}, last {series.iloc[-1]:.6g}")',
     )  # fmt: skip
@@ -216,14 +203,21 @@ def _bar(meant: Meant) -> str | None:
     how = how if how in ("mean", "median", "max", "min", "sum") else "sum"
     top = top_of(meant.text)
     limit = min(top[0], _MOST_BARS) if top is not None else _MOST_BARS
-    label = f"{_SPOKEN[how]} {spoken(column.name)}"
+    shown = [column, *(c for c in meant.of_kind("number", group, column) if top is None)]
+    label = f"{MEASURED[how].capitalize()} {' and '.join(spoken(c.name) for c in shown)}"
     title = f"{label} by {spoken(group.name)}{meant.condition_words}"
-    made = f"df.groupby({literal(group.name)})[{literal(column.name)}].{how}()"
-    order = "False" if top is None or top[1] else "True"
+    names = [c.name for c in shown]
+    key = literal(group.name)
+    order = f".sort_values(ascending={'False' if top is None or top[1] else 'True'})"
+    if top is None and group.is_calendar:
+        key, order = f"{key}, sort=False", ""
+    elif len(names) > 1 or (top is None and group.kind != "text"):
+        order = ""
+    made = f"df.groupby({key})[{literal(names if len(names) > 1 else column.name)}].{how}(){order}"
     return cell(
         f"Bar chart of {title}",
-        *loading(meant, [column], imports=_IMPORT),
-        f"bars = {made}.sort_values(ascending={order}).head({limit})",
+        *loading(meant, shown, imports=_IMPORT),
+        f"bars = {made}.head({limit})",
         "",
         "bars.plot.bar(figsize=(9, 5))",
         *_axes(title, spoken(group.name), label),
@@ -288,11 +282,6 @@ def _axes(title: str, across: str, up: str) -> list[str]:
 def _plural(column: Column) -> str:
     name = spoken(column.name)
     return name if name.endswith("s") else f"{name}s"
-
-
-def _escaped(name: str) -> str:
-    """Inside an f-string in double quotes."""
-    return literal(name)[1:-1].replace("{", "{{").replace("}", "}}")
 
 
 _FORMS = {

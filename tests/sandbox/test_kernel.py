@@ -44,6 +44,17 @@ async def run(kernel: Kernel, code: str) -> Ran:
     return Ran(ended.status, text, images, ended.notice or "")
 
 
+async def forget(kernel: Kernel, code: str) -> Ran:
+    """Run code and keep no image, as the service does: what grows is not the test's own list."""
+    text, ended = "", CellEnded("died")
+    async for item in kernel.execute(code):
+        if isinstance(item, Logs):
+            text += item.text
+        elif isinstance(item, CellEnded):
+            ended = item
+    return Ran(ended.status, text, (), ended.notice or "")
+
+
 async def a_kernel(folder: Path, name: str = "bubblewrap") -> Kernel:
     provider = PROVIDERS[name](SETTINGS)
     return await Kernel.start(provider, a_box(folder, provider), SETTINGS)
@@ -273,7 +284,7 @@ async def test_floods_cost_the_service_little(kernel: Kernel, flood: str) -> Non
             work = max(work, time.thread_time() - worked)
 
     measuring = asyncio.create_task(measure())
-    ran = await run(kernel, flood)
+    ran = await forget(kernel, flood)
     done.set()
     await measuring
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024 - before
@@ -282,7 +293,8 @@ async def test_floods_cost_the_service_little(kernel: Kernel, flood: str) -> Non
     assert grown < 300
     if kernel.is_alive():
         with_seconds(kernel, 60)
-        assert (await run(kernel, "x")).text == "41\n"
+        # What was written to a descriptor and not yet read counts as the next code's.
+        assert "41\n" in (await run(kernel, "x")).text
 
 
 async def test_forged_and_broken_messages_change_nothing(kernel: Kernel) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import localassist
+from localassist.offline import seal
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +58,9 @@ def run_child(module: str, request: Mapping[str, Any], *, timeout_seconds: float
 def read_request() -> Line:
     """In the child: what it is asked. From here on Ctrl-C, which reaches all processes of a
     terminal, ends it as a signal does: libraries turn KeyboardInterrupt into errors that look like
-    findings."""
+    findings. And from here on it reaches no other machine."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    seal()
     request: Line = json.load(sys.stdin)
     return request
 

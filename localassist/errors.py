@@ -7,13 +7,14 @@ LocalAssistError      message, code, type, param, status (a plain integer)
     AuthenticationFailed 401, PermissionDenied 403, ResourceNotFound 404, MethodNotAllowed 405,
     PayloadTooLarge 413, RateLimited 429
   ModelError          ModelNotFound 404, ModelFileRejected, ModelLoadFailed, GenerationFailed,
-                      GrammarRejected, PromptRejected: a run ends ``failed``
+                      GrammarRejected, PromptRejected: a run ends ``failed``; DownloadFailed
   RetrievalError      UnsupportedFile, UnreadableFile: a file's ingest ends ``failed`` with the code
                       ``unsupported_file``, ``invalid_file``; IndexUnavailable 500
   SandboxError        SandboxUnavailable, KernelStartFailed: a run that needs code ends ``failed``;
                       what happens to code that runs is its output, not an exception
   CapacityError       Overloaded, ShuttingDown: 503 with retry-after
   StorageError        StorageUnavailable, StorageCorrupt: 500, details logged, not leaked
+  BundleError         a bundle cannot be made, is damaged or does not fit: one line, exit code 1
   LeaseLost           a run's lease went to another process; never reaches a caller
 
 Nothing below ``server`` knows HTTP classes. Catch narrow, raise ``from``, log once, where handled.
@@ -126,6 +127,10 @@ class ModelFileRejected(ModelError):
     """A model file is missing, truncated, not a GGUF, or has the wrong hash."""
 
 
+class DownloadFailed(ModelError):
+    """A model could not be fetched from where the user said; what has come of it is kept."""
+
+
 class ModelLoadFailed(ModelError):
     """llama.cpp or the embedder refused the file, it exceeds the memory for models, or a model
     server cannot be used."""
@@ -208,6 +213,10 @@ class StorageUnavailable(StorageError):
 
 class StorageCorrupt(StorageError):
     """Stored data does not match its checksum or schema."""
+
+
+class BundleError(LocalAssistError):
+    """A bundle cannot be made, was changed or cut short, or does not fit this machine."""
 
 
 class LeaseLost(LocalAssistError):

@@ -13,18 +13,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from localassist.engine import Engine, EnginePool, EngineSettings, load_engine, validate_grammar
-from localassist.engine.footprint import (
-    affordable_cells,
-    footprint_bytes,
-    memory_budget,
-)
+from localassist.archive.archive import Archive
+from localassist.engine import Engine, EnginePool, load_engine, validate_grammar
+from localassist.engine.footprint import memory_budget
 from localassist.engine.loading import LoadProgress
 from localassist.engine.machine import free_memory_bytes, machine_memory_bytes
+from localassist.errors import ConfigError
+from localassist.offline import switch_off
 from localassist.registry.catalog import Catalog
-from localassist.registry.gguf import read_header
 from localassist.registry.manifest import ModelManifest, ServerSource
-from localassist.registry.weights import find_weights
 from localassist.retrieval.embedders import Backend, Embedder, open_embedder
 from localassist.retrieval.parsers import supported
 from localassist.retrieval.parsing import ParserPool
@@ -38,10 +35,12 @@ from localassist.runs.loop import RunLoop
 from localassist.runs.records import RunRecords
 from localassist.runs.searching import Searcher
 from localassist.runs.service import Runs
+from localassist.runs.shutdown import Shutdown
 from localassist.runs.writer import RunWriter
 from localassist.sandbox.choosing import verdict_of
 from localassist.sandbox.limits import Limits
 from localassist.sandbox.sessions import Sessions
+from localassist.services.admission import Admission
 from localassist.services.assistants import Assistants
 from localassist.services.attachments import Attachments
 from localassist.services.chat import Chat
@@ -53,12 +52,14 @@ from localassist.services.interpreter import Interpreter
 from localassist.services.keys import Keys
 from localassist.services.library import Library
 from localassist.services.messages import Messages
+from localassist.services.model_memory import fitted
 from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.open_stores import OpenStores
 from localassist.services.owned_files import OwnedFiles
+from localassist.services.retention import Retention
 from localassist.services.sandbox_verdict import RememberedVerdict
-from localassist.services.store_embedders import StoreEmbedders
+from localassist.services.store_embedders import StoreEmbedders, default_embedder_id
 from localassist.services.thread_code import ThreadCode
 from localassist.services.threads import Threads
 from localassist.services.tool_mode import ProbedToolModes
@@ -102,6 +103,7 @@ class Runtime:
     keys: Keys
     interpreter: Interpreter
     pool: EnginePool | None
+    shutdown: Shutdown
     default_project: str = DEFAULT_PROJECT
 
 
@@ -119,6 +121,7 @@ async def open_runtime(
     see ``engine.ScriptedEngine`` and ``retrieval.embedders.HashingEmbedder``. Raises StorageError
     and ConfigError.
     """
+    switch_off()
     async with AsyncExitStack() as stack:
         database = await asyncio.to_thread(Database.open, settings.home, settings.storage)
         stack.push_async_callback(database.close)
@@ -135,14 +138,22 @@ async def open_runtime(
         loop = RunLoop(database, models, searcher, coding, settings.runs)
         files = Files(database, blobs, ingest.wake)
 
+        async def threads_deleted(thread_ids: list[str]) -> None:
+            for thread_id in thread_ids:
+                await code.drop(thread_id)
+
+        retention = _retention(settings, database, files, threads_deleted)
+
         async def sweep() -> None:
             await files.sweep()
             await ingest.sweep()
+            await retention.sweep_in_turn()
 
         counters = RunCounters()
         executor = Executor(database, writer, feed, loop, settings.runs, sweep, counters)
         attachments = Attachments(store_embedders.default_id, supported, ingest.wake)
         log = EventLog(database, feed, poll_seconds=settings.runs.poll_seconds)
+        admission = Admission()
         stack.push_async_callback(executor.close)
         await ingest.start()
         await executor.start()
@@ -157,7 +168,9 @@ async def open_runtime(
             threads=Threads(database, attachments, thread_deleted),
             messages=Messages(database, attachments),
             run_counters=counters,
-            runs=Runs(database, models, writer, executor, log, settings.runs, attachments),
+            runs=Runs(
+                database, models, writer, executor, log, settings.runs, attachments, admission
+            ),
             files=files,
             owned_files=OwnedFiles(database, attachments),
             uploads=Uploads(database, blobs),
@@ -166,12 +179,13 @@ async def open_runtime(
             ingest=ingest,
             store_embedders=store_embedders,
             models=models,
-            chat=Chat(models),
+            chat=Chat(models, admission),
             embeddings=Embeddings(models),
             explain=Explain(models),
             keys=Keys(database),
             interpreter=code,
             pool=pool,
+            shutdown=Shutdown(admission, executor, log),
         )
 
 
@@ -187,6 +201,78 @@ async def open_records(settings: Settings) -> AsyncIterator[RunRecords]:
     """Only the records of the data folder's runs, likewise."""
     async with _database(settings) as database:
         yield RunRecords(database)
+
+
+@asynccontextmanager
+async def open_archive(settings: Settings) -> AsyncIterator[Archive]:
+    """Exports and imports of the data folder, likewise; a server may work on it meanwhile."""
+    catalog = Catalog(settings.home, settings.models)
+
+    def embedder_id() -> str:
+        return default_embedder_id(catalog)
+
+    async with _database(settings) as database:
+        folder = settings.home / "blobs"
+        attachments = Attachments(embedder_id, supported, lambda: None)
+        yield Archive(
+            database,
+            BlobStore(folder),
+            folder,
+            attachments,
+            embedder_id,
+            lambda name: catalog.find(name) is not None,
+        )
+
+
+@asynccontextmanager
+async def open_retention(settings: Settings) -> AsyncIterator[Retention]:
+    """Only what removes old things, likewise. Kernels of a running service end by themselves."""
+
+    async def threads_deleted(thread_ids: list[str]) -> None:
+        return
+
+    async with _database(settings) as database:
+        blobs = BlobStore(settings.home / "blobs")
+        yield _retention(settings, database, Files(database, blobs), threads_deleted)
+
+
+def vacuum(settings: Settings, *, is_live: bool) -> tuple[int, int]:
+    """``Database.vacuum``; unless ``is_live``, only where no service runs on the data folder.
+    Raises StorageError and ConfigError."""
+    lock = _ingest_lock(settings)
+    if not (lock.acquire() or is_live):
+        raise ConfigError(
+            "A service runs on this data folder, and its writes would have to wait: stop it, or "
+            "say --live."
+        )
+    try:
+        database = Database.open(settings.home, settings.storage)
+        try:
+            return database.vacuum()
+        finally:
+            asyncio.run(database.close())
+    finally:
+        lock.release()
+
+
+def _ingest_lock(settings: Settings) -> ProcessLock:
+    return ProcessLock(settings.home / "stores" / ".ingest.lock")
+
+
+def _retention(
+    settings: Settings,
+    database: Database,
+    files: Files,
+    on_threads: Callable[[list[str]], Awaitable[None]],
+) -> Retention:
+    return Retention(
+        database,
+        settings.retention,
+        log_seconds=settings.runs.log_retention_seconds,
+        snapshots=settings.home / "cache" / "conversations",
+        on_threads=on_threads,
+        on_files=files.sweep,
+    )
 
 
 @asynccontextmanager
@@ -247,7 +333,7 @@ def _open_retrieval(
         parsers.parse,
         store_embedders.get,
         settings.retrieval,
-        ProcessLock(settings.home / "stores" / ".ingest.lock"),
+        _ingest_lock(settings),
     )
     stack.push_async_callback(ingest.close)
     library = Library(
@@ -281,7 +367,7 @@ def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
         if isinstance(manifest.source, ServerSource):
             return open_server_engine(manifest)
         path = catalog.locate(manifest)
-        sized, _ = _sized(manifest, engine, free_memory_bytes())
+        sized, _ = fitted(manifest, engine, free_memory_bytes())
         _log.info("%s gets %d KV cells.", model_id, sized.context_tokens)
         return load_engine(path, model_id, sized, settings.home / "cache", progress)
 
@@ -290,7 +376,7 @@ def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
         manifest = catalog.get(model_id)
         if isinstance(manifest.source, ServerSource):
             return 0
-        return _sized(manifest, engine, machine_memory_bytes())[1]
+        return fitted(manifest, engine, machine_memory_bytes())[1]
 
     return EnginePool(
         load,
@@ -298,18 +384,6 @@ def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
         budget=memory_budget(engine),
         keep_alive_seconds=engine.keep_alive_seconds,
     )
-
-
-def _sized(
-    manifest: ModelManifest, settings: EngineSettings, memory_bytes: int | None
-) -> tuple[EngineSettings, int]:
-    """The settings with the number of KV cells this model gets, and the bytes it will then take.
-    Blocks on disk. Raises ModelFileRejected."""
-    header = read_header(find_weights(manifest))
-    trained = manifest.context_length or header.context_length
-    cells = affordable_cells(header.metadata, settings, trained, memory_bytes)
-    sized = settings.model_copy(update={"context_tokens": cells})
-    return sized, footprint_bytes(manifest.size_bytes, header.metadata, settings, cells)
 
 
 def _from_pool(pool: EnginePool) -> tuple[LeaseEngine, HasRoom]:

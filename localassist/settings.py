@@ -23,6 +23,7 @@ from localassist.retrieval.config import RetrievalSettings
 from localassist.runs.config import RunSettings
 from localassist.sandbox.config import SandboxSettings
 from localassist.server.config import ServerSettings
+from localassist.services.config import RetentionSettings
 from localassist.storage.config import StorageSettings
 
 if sys.version_info >= (3, 11):
@@ -46,6 +47,7 @@ class Settings(BaseModel):
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     runs: RunSettings = Field(default_factory=RunSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)

@@ -140,7 +140,7 @@ def _command(name: str, command: Any) -> str:
     rows += [(child, inner.help) for child, inner in getattr(command, "commands", {}).items()]
     if rows:
         text += "\n| | |\n|---|---|\n"
-    return text + "".join(f"| `{name}` | {help_} |\n" for name, help_ in rows)
+    return text + "".join(f"| `{name}` | {' '.join(help_.split())} |\n" for name, help_ in rows)
 
 
 def _option(option: Any) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from localassist.observability import logs
 
-_NAMES = ("localassist", "localassist.engine.pool", logs.REQUESTS)
+_NAMES = ("localassist", "localassist.engine.pool", logs.REQUESTS, "uvicorn", "asyncio")
 
 
 @contextmanager

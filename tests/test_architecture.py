@@ -23,18 +23,19 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "__main__",
         "cli",
         "client",
-        "evaluation",
+        "bundle deploy evaluation",
         "server",
         "runtime",
         "settings",
-        "runs",
+        "archive runs",
         "services",
         "tools",
         "engine chat retrieval sandbox registry storage",
         "observability",
         "config",
         "schemas",
-        "child core memo errors ids clock",
+        "child",
+        "core lazy memo errors ids clock offline pages",
     )
 )
 LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}
@@ -44,22 +45,25 @@ SOLE_IMPORTERS = {
     "alembic": ("storage",),
     "charset_normalizer": ("retrieval.parsers",),
     "chromadb": ("retrieval.indexes",),
-    "httpx": ("engine.remote",),
+    "httpx": ("engine.remote", "registry.pull.web"),
     "jinja2": ("chat",),
     "jupyter_client": ("sandbox",),
     "llama_cpp": ("engine.llama",),
     "llguidance": ("engine",),
     "lxml": ("retrieval.parsers",),
+    "markdown_it": ("cli.display", "server.pages"),
     "matplotlib": ("evaluation",),
     "olefile": ("retrieval.parsers",),
     "openai": ("client",),
     "opentelemetry": ("observability.tracing",),
     "openpyxl": ("retrieval.parsers.xlsx",),
     "openvino": ("retrieval.embedders",),
+    "PIL": ("cli.display",),
     "pptx": ("retrieval.parsers.pptx",),
     "prometheus_client": ("server",),
     "prompt_toolkit": ("cli",),
     "py3langid": ("retrieval.parsers.language",),
+    "pygments": ("server.pages",),
     "pypdfium2": ("retrieval.parsers.pdf",),
     "rich": ("cli",),
     "sentence_transformers": ("retrieval.embedders",),
@@ -77,9 +81,10 @@ SOLE_IMPORTERS = {
     "zmq": ("sandbox",),
 }
 HEAVY = (
-    "alembic chromadb httpx jinja2 jupyter_client llama_cpp llguidance lxml matplotlib numpy "
-    "openai openpyxl opentelemetry openvino pptx prometheus_client prompt_toolkit py3langid "
-    "pypdfium2 sentence_transformers sqlalchemy starlette tantivy tokenizers torch uvicorn zmq"
+    "PIL alembic chromadb httpx jinja2 jupyter_client llama_cpp llguidance lxml "
+    "matplotlib numpy openai openpyxl opentelemetry openvino pptx prometheus_client prompt_toolkit "
+    "py3langid pypdfium2 sentence_transformers sqlalchemy starlette tantivy tokenizers torch "
+    "uvicorn zmq"
 ).split()
 
 

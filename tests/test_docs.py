@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
-import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from localassist import errors, load_settings
-from localassist.client import host
-from localassist.engine import ScriptedEngine
+from localassist import errors
+from localassist.pages import all_pages, outline
 from localassist.schemas import events
 from localassist.server.routes import ROUTES
-from localassist.settings import Settings
-from tests.docs_pages import DOCS, MARKER, PAGES, ROOT, commands, options, sections, split, variable
+from tests.docs_examples import DOCUMENTS, blocks
+from tests.docs_pages import DOCS, PAGES, ROOT, commands, options, sections, split, variable
 from tests.published_parameters import PUBLISHED, published
-from tests.server.serving import Stage, on_socket, scripted
 from tests.test_architecture import ROWS
 
 if sys.version_info >= (3, 11):
@@ -29,20 +23,20 @@ else:
     import tomli as tomllib
 
 PACKAGE = ROOT / "localassist"
-READMES = [folder / "README.md" for folder in (ROOT, ROOT / "models", ROOT / "sandbox")]
-DOCUMENTS = [*READMES, *sorted(DOCS.glob("*.md"))]
 COMMANDS = dict(commands())
-ANSWER = "Because of how air scatters light."
+PYTHON_FILES = [
+    file
+    for top in ("localassist", "tests", "benchmarks", "sandbox")
+    for file in (ROOT / top).rglob("*.py")
+]
+SOURCE = "\n".join(
+    file.read_text("utf-8") for end in ("py", "service") for file in PACKAGE.rglob(f"*.{end}")
+)
+FILE_ENDS = (".py", ".db", ".md", ".toml", ".json", ".log")
 
 
 def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
-
-
-def blocks(path: Path, language: str) -> list[str]:
-    """The fenced blocks written by hand in one language; "" are those without."""
-    text = path.read_text(encoding="utf-8").partition(MARKER)[0]
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -134,7 +128,8 @@ def test_every_layer_and_module_is_described() -> None:
     for row in ROWS:
         assert all(f"`{name}`" in text for name in row)
     listed, folder = set(), ""
-    (tree,) = [block for block in blocks(DOCS / "architecture.md", "") if "__main__" in block]
+    drawn = [block.source for block in blocks(DOCS / "architecture.md", "")]
+    (tree,) = [source for source in drawn if "__main__" in source]
     for line in tree.splitlines():
         if not line.startswith(" "):
             folder = line
@@ -145,159 +140,65 @@ def test_every_layer_and_module_is_described() -> None:
     assert listed == {m for m in modules if "__init__" not in m and not m.startswith(versions)}
 
 
-def test_settings_and_modules_in_the_text_exist() -> None:
-    keys = {f"{name}.{key}" for name, model in sections().items() for key in model.model_fields}
-    modules = [f"/{path.relative_to(ROOT)}" for path in ROOT.glob("[lt]*/**/*.py")]
-    for name in ("architecture.md", "compatibility.md", "errors.md"):
-        for span in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page(name)):
-            if re.fullmatch(r"[\w/]+\.py", span):
-                assert any(module.endswith(f"/{span}") for module in modules), span
-            elif re.fullmatch(rf"({'|'.join(sections())})\.\w+( = .*)?", span):
-                assert span.partition(" ")[0] in keys, span
+# --- names, links and packaging -----------------------------------------------------------------
 
-
-# --- examples -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A scripted model behind the in-process client and the server."""
-    stage = Stage()
-    stage.engine = ScriptedEngine(default_reply=ANSWER)
-    monkeypatch.setattr(host, "open_runtime", scripted(stage))
-    return stage
-
-
-@pytest.fixture
-def served(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A server where ``OpenAI()`` finds it."""
-    with on_socket(load_settings(server={"port": 0}), stage) as client:
-        monkeypatch.setenv("OPENAI_BASE_URL", str(client.base_url))
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-local")
-        yield
-
-
-# What the SDK says of every method of the Assistants surface.
-DEPRECATED = "ignore:deprecated:DeprecationWarning"
-PYTHON = [
-    pytest.param(
-        source,
-        id=f"{identify(path)}-{number}",
-        marks=[pytest.mark.sandbox] if "localassist.sandbox" in source else [],
-    )
-    for path in DOCUMENTS
-    for number, source in enumerate(blocks(path, "python"))
+# Words of others in code spans that look like ours.
+FOREIGN = {
+    "ChatOpenAI",
+    "OpenAI",
+    "AzureOpenAI",
+    "LlamaGrammar",
+}
+SPAN = r"(?<!`)`([^`\n]+)`(?!`)"
+SPANS = [
+    pytest.param(path, re.findall(SPAN, path.read_text("utf-8")), id=identify(path))
+    for path in (*DOCUMENTS, ROOT / "benchmarks" / "README.md")
 ]
 
 
-@pytest.mark.parametrize("source", PYTHON)
-@pytest.mark.usefixtures("served")
-@pytest.mark.filterwarnings(DEPRECATED)
-def test_python_examples_run(
-    source: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)  # some write files
-    names: dict[str, Any] = {}
-    exec(compile(source, "example", "exec"), names)
-    if "client" in names:
-        names["client"].close()
-    shown = capsys.readouterr().out
-    if "localassist.sandbox" in source:
-        assert shown == "ok 45\n\n"
-    elif "file_search" in source:
-        assert shown.startswith("handbook.md, section Leave: “Employees have thirty days of leave")
-    else:
-        assert "print(" not in source or shown == ANSWER
+@pytest.mark.parametrize(("path", "spans"), SPANS)
+def test_settings_named_exist(path: Path, spans: list[str]) -> None:
+    keys = {f"{name}.{key}" for name, model in sections().items() for key in model.model_fields}
+    variables = {variable(*key.split(".")) for key in keys} | {"LOCALASSIST_HOME"}
+    modules = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in PYTHON_FILES}
+    for span in spans:
+        named = re.fullmatch(rf"((?:{'|'.join(sections())})\.\w+)(?: = .*)?", span)
+        if named and not any(module.endswith(f".{named[1]}") for module in modules):
+            assert named[1] in keys or span.endswith(FILE_ENDS), span
+        for name in re.findall(r"LOCALASSIST_\w+", span):
+            is_pattern = name.endswith("_") or "SECTION" in name or "BENCH" in name
+            assert is_pattern or name in variables, name
 
 
-def shell_lines(path: Path) -> Iterator[str]:
-    for block in blocks(path, "(?:bash|sh)?"):
-        for line in block.splitlines():
-            # A comment, or what stands before a pipe, is not ours.
-            command = re.sub(r"\s#.*", "", line).rpartition("|")[2].strip()
-            if command.startswith("localassist "):
-                yield command
+@pytest.mark.parametrize(("path", "spans"), SPANS)
+def test_modules_named_exist(path: Path, spans: list[str]) -> None:
+    files = [f"/{file.relative_to(ROOT)}" for file in PYTHON_FILES]
+    for span in spans:
+        if re.fullmatch(r"[\w/]+/\w+\.py", span):
+            is_example = path.name == "extending.md"
+            assert is_example or any(file.endswith(f"/{span}") for file in files), span
 
 
-def check_command(line: str) -> None:
-    """Walk a command line along the commands and options that exist."""
-    words = shlex.split(line)
-    name = words.pop(0)
-    arguments = 0
-    while words:
-        word = words.pop(0)
-        command = COMMANDS[name]
-        if word.startswith("-") and word != "-":
-            known = {o: p for p in command.params for o in p.opts} | {"--help": None}
-            assert word in known, f"{name} has no {word}"
-            if known[word] is not None and not known[word].is_flag:
-                assert words, f"{word} needs a value"
-                words.pop(0)
-        elif f"{name} {word}" in COMMANDS:
-            name = f"{name} {word}"
-        else:
-            arguments += 1
-    taken = [p for p in COMMANDS[name].params if not p.opts[0].startswith("-")]
-    assert not hasattr(COMMANDS[name], "commands"), f"{line} names no command"
-    most = math.inf if any(p.nargs == -1 for p in taken) else len(taken)
-    assert sum(p.required for p in taken) <= arguments <= most, line
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=identify)
-def test_shell_examples_name_what_exists(path: Path) -> None:
-    for line in shell_lines(path):
-        check_command(line)
-
-
-@pytest.mark.parametrize(
-    "line", ["localassist serv", "localassist serve --prot 1", "localassist models show"]
-)
-def test_a_wrong_example_would_be_noticed(line: str) -> None:
-    with pytest.raises((AssertionError, KeyError)):
-        check_command(line)
-
-
-def test_inline_commands_name_what_exists() -> None:
-    for path in DOCUMENTS:
-        for line in re.findall(r"`(localassist [a-z][^`\n]*)`", path.read_text(encoding="utf-8")):
-            if line not in COMMANDS:
-                check_command(line)
-
-
-def test_make_targets_exist() -> None:
-    targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.M))
-    used = {
-        target
-        for name in ("README.md", "CONTRIBUTING.md")
-        for target in re.findall(r"(?:^|`)make (\w[\w-]*)", (ROOT / name).read_text("utf-8"), re.M)
-    }
-    assert used and used <= targets
-
-
-def test_the_configuration_examples_are_accepted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (example,) = blocks(DOCS / "configuration.md", "toml")
-    assert Settings.model_validate({**tomllib.loads(example), "home": tmp_path})
-    exports = re.findall(r"^export (\w+)=(.*)$", page("configuration.md"), re.MULTILINE)
-    settings = load_settings(tmp_path, environ={k: "".join(shlex.split(v)) for k, v in exports})
-    assert settings.server.port == 9000 and len(settings.server.api_keys) == 2
-
-
-# --- links and packaging ------------------------------------------------------------------------
+@pytest.mark.parametrize(("path", "spans"), SPANS)
+def test_metrics_and_classes_named_exist(path: Path, spans: list[str]) -> None:
+    metrics = page("metrics.md")
+    for span in spans:
+        if re.fullmatch(r"localassist_[a-z_]+(\{.*\})?", span):
+            assert f"`{span}" in metrics, span
+        elif re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+", span):
+            assert span in FOREIGN or re.search(rf"\b{span}\b", SOURCE), span
 
 
 def anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {section.anchor for section in outline(path.read_text(encoding="utf-8"))}
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=identify)
+@pytest.mark.parametrize(
+    "path", [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"], ids=identify
+)
 def test_links_lead_somewhere(path: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in link:
             continue
         target, _, anchor = link.partition("#")
@@ -306,9 +207,25 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(found), link
 
 
+def test_the_readme_begins_with_two_commands_and_stays_short() -> None:
+    readme = ROOT / "README.md"
+    first = blocks(readme)[0]
+    assert [line.split("#")[0].split() for line in first.source.splitlines()] == [
+        ["make", "chat"],
+        ["make", "test"],
+    ]
+    assert len(readme.read_text(encoding="utf-8").splitlines()) <= 170
+
+
 def test_the_pages_are_shipped_with_the_package() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
     wheel = build["targets"]["wheel"]
     assert wheel["packages"] == ["localassist"] and not {"include", "exclude"} & set(wheel)
     ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
     assert not any(line.strip("/") in ("docs", "*.md", "localassist") for line in ignored)
+    # Pages that lie elsewhere are carried along, also when a wheel is made from an archive.
+    for page in all_pages().values():
+        if not page.source.startswith("localassist/"):
+            top = page.source.split("/")[0]
+            assert wheel["force-include"][top] == f"localassist/_shipped/{top}"
+            assert f"/{top}" in build["targets"]["sdist"]["include"]

@@ -17,10 +17,13 @@ HOMES: dict[str, str] = vars(localassist)["_HOMES"]
 
 def names_for_type_checkers() -> dict[str, str]:
     """What the type-checking block imports: name to module."""
+    (block,) = (
+        node for node in ast.parse(SOURCE.read_text("utf-8")).body if isinstance(node, ast.If)
+    )
     return {
         alias.name: str(node.module)
-        for node in ast.walk(ast.parse(SOURCE.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("localassist.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
 

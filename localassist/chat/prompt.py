@@ -68,11 +68,19 @@ class PromptBuilder:
         template: ChatTemplate,
         tool_format: ToolCallFormat,
         model_id: str,
+        system_prompt: str | None = None,
     ) -> None:
+        """``system_prompt`` begins conversations that bring none of their own."""
+        self._system_prompt = system_prompt
         self._tokenizer = tokenizer
         self._template = template
         self._format = tool_format
         self._model_id = model_id
+
+    @property
+    def template(self) -> ChatTemplate:
+        """How the model's conversations are written."""
+        return self._template
 
     @property
     def generation_prefix(self) -> str:
@@ -154,6 +162,8 @@ class PromptBuilder:
         while leading < len(messages) and messages[leading].role == "system":
             leading += 1
         system = [message.content for message in messages[:leading] if message.content]
+        if not system and self._system_prompt:
+            system = [self._system_prompt]
         if tools and not self._shows_tools:
             system += [text for text in [self._format.system_text(tools)] if text]
         written = self._written_ids(messages)

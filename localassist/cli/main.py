@@ -12,21 +12,31 @@ from typing import Annotated
 import typer
 
 from localassist.cli import (
+    ask,
+    assistants,
+    backup,
     bench,
+    bundle,
     chat,
     compat,
+    completion,
+    deploy,
+    docs,
     doctor,
     files,
     keys,
     models,
+    prune,
     runs,
     sandbox,
     serve,
     stores,
     tools,
+    transfer,
 )
-from localassist.cli.output import EXIT_USAGE, report
+from localassist.cli.output import EXIT_INTERRUPTED, EXIT_USAGE, report
 from localassist.errors import LocalAssistError
+from localassist.offline import seal
 
 app = typer.Typer(
     name="localassist",
@@ -37,16 +47,27 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
-app.command("doctor")(doctor.doctor)
-app.command("compat")(compat.compat)
+app.command("ask")(ask.ask)
+app.add_typer(assistants.app, name="assistants")
 app.add_typer(models.app, name="models")
 app.add_typer(files.app, name="files")
 app.add_typer(stores.app, name="stores")
 app.add_typer(runs.app, name="runs")
 app.add_typer(tools.app, name="tools")
-app.add_typer(keys.app, name="keys")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
+app.command("docs")(docs.docs)
+app.command("compat")(compat.compat)
+app.add_typer(keys.app, name="keys")
+app.add_typer(backup.app, name="backup")
+app.command("export")(transfer.export_objects)
+app.command("import")(transfer.import_objects)
+app.command("prune")(prune.prune)
+app.command("vacuum")(prune.vacuum)
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(deploy.app, name="deploy")
+app.command("completion")(completion.completion)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -76,8 +97,13 @@ def root(
 
 def main() -> None:
     """Entry point. An error of ours becomes one line and exit code 2, never a traceback."""
+    completion.prepare()
+    seal()
     try:
         app()
     except LocalAssistError as exc:
         report(exc.message)
         sys.exit(EXIT_USAGE)
+    except KeyboardInterrupt:  # before a command has begun; later it is theirs
+        report("Stopped.")
+        sys.exit(EXIT_INTERRUPTED)

@@ -10,14 +10,23 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from localassist.cli.models_change import change, edit
+from localassist.cli.models_check import check
+from localassist.cli.models_pull import EXIT_INTERRUPTED, pull
+from localassist.cli.models_recommend import recommend
 from localassist.cli.optimize import optimize
-from localassist.cli.output import console, err_console
+from localassist.cli.output import console, err_console, fail, report
 
 if TYPE_CHECKING:
     from localassist.registry import Catalog, ModelManifest
 
 app = typer.Typer(help="See, add, forget and choose models.", no_args_is_help=True)
 
+app.command("pull")(pull)
+app.command("check")(check)
+app.command("recommend")(recommend)
+app.command("set")(change)
+app.command("edit")(edit)
 app.command("optimize")(optimize)
 
 Name = Annotated[str, typer.Argument(help="A model's name, as `models list` shows it.")]
@@ -51,7 +60,13 @@ def list_models(context: typer.Context) -> None:
 @app.command("add")
 def add(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A chat model in GGUF format.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A chat model in GGUF format, or a folder with a model."),
+    ],
+    file: Annotated[
+        str | None, typer.Option(help="Which file of the folder.", show_default=False)
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="What to call it; by default after the file.", show_default=False),
@@ -64,27 +79,40 @@ def add(
         typer.Option(help="How functions are called: native, guided, none, or auto to find out."),
     ] = "auto",
 ) -> None:
-    """Make a GGUF file known as a model. The file is used where it lies, unless copied."""
+    """Make a GGUF file known as a model. The file is used where it lies, unless copied.
+
+    A split model is added by any of its parts, a folder by what it holds: one model, or an
+    embedding model in the layout of sentence-transformers.
+    """
     from localassist.registry.describe import check_tool_mode
+    from localassist.registry.given import find_given, remarks_on
 
     mode = check_tool_mode(tool_mode)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        console=err_console,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("Copying" if copy else "Checking", total=None)
-        model = _catalog(context).add(
-            path,
-            model_id=name,
-            copy=copy,
-            tool_mode=mode,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    for left_out in find_given(path, file).left_out:
+        report(f"{left_out} is an image projector, not a model by itself; it is left out.")
+    try:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            console=err_console,
+            transient=True,
+        ) as bar:
+            task = bar.add_task("Copying" if copy else "Checking", total=None)
+            model = _catalog(context).add(
+                path,
+                file=file,
+                model_id=name,
+                copy=copy,
+                tool_mode=mode,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    except KeyboardInterrupt:
+        fail("Stopped; nothing was added.", EXIT_INTERRUPTED)
     place = "a copy is in the data folder" if copy else "the file stays where it is; keep it there"
     _say(f"Added {model.id} ({place}).")
+    for remark in remarks_on(model):
+        report(remark)
     _say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
 
 
@@ -138,12 +166,12 @@ def show(context: typer.Context, name: Name) -> None:
     catalog = _catalog(context)
     found = catalog.find(name)
     model = catalog.get(name) if found is None else found
-    for field, value in model.model_dump(mode="json", exclude={"source"}).items():
+    for field, value in model.model_dump(mode="json", exclude={"source", "origin"}).items():
         if field == "tool_mode":
             value = _tool_mode(context, model, "{mode} ({how})")
         if value not in (None, "", 0, [], {}):
             _say_field(field, _plain(value))
-    _say_field("origin", _origin(catalog, model))
+    _say_field("origin", _origin(catalog, model) + (f", {model.origin}" if model.origin else ""))
     server = _server(model)
     if server is not None:
         _say_field("server", server)

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -41,7 +42,7 @@ def list_runs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> None:
     """Show the newest runs, of all projects."""
-    found = _with_records(context.obj, lambda records: records.list(thread, limit))
+    found = with_records(context.obj, lambda records: records.list(thread, limit))
     if as_json:
         _print_json([_dumped(record) for record in found])
         return
@@ -77,32 +78,37 @@ def show(
 ) -> None:
     """Show a run: its status, its steps, and its time line. Of one that has not ended, also what it
     is doing."""
-    record = _with_records(context.obj, lambda records: records.show(run))
+    record = with_records(context.obj, lambda records: records.show(run))
     if as_json:
         _print_json(_dumped(record))
         return
-    _print_head(record)
+    print_run(record, console)
+
+
+def print_run(record: RunRecord, to: Console) -> None:
+    """What a run did, in words and as bars."""
+    _print_head(record, to)
     for step in record.steps or ():
-        console.print(_step_line(step), soft_wrap=True)
+        to.print(_step_line(step), soft_wrap=True)
     if record.timeline is None:
         err_console.print("It was made by an earlier release, which kept no times.", style="dim")
         return
-    console.print()
-    console.print(TimeLine(record.timeline, _now_ms(record)))
+    to.print()
+    to.print(TimeLine(record.timeline, _now_ms(record)))
 
 
-def _print_head(record: RunRecord) -> None:
+def _print_head(record: RunRecord, to: Console) -> None:
     head = Text.assemble(
         (record.id, "bold"), "  ", (record.status, _COLOURS.get(record.status, "bold"))
     )
     if record.doing is not None:
         head.append(f": {record.doing}")
-    console.print(head, soft_wrap=True)
+    to.print(head, soft_wrap=True)
     said = f"{record.model}  {record.thread_id}  made {_at(record.created_at)} UTC"
-    console.print(Text(said, "dim"), soft_wrap=True)
+    to.print(Text(said, "dim"), soft_wrap=True)
     if record.last_error is not None:
         error = f"{record.last_error['code']}: {record.last_error['message']}"
-        console.print(Text(" ".join(error.split()), "red"), soft_wrap=True)
+        to.print(Text(" ".join(error.split()), "red"), soft_wrap=True)
     parts = []
     if record.usage is not None:
         parts.append(_usage(record.usage))
@@ -110,7 +116,7 @@ def _print_head(record: RunRecord) -> None:
     if first_text_ms is not None:
         parts.append(f"first text after {duration(first_text_ms)}")
     if parts:
-        console.print("; ".join(parts), soft_wrap=True)
+        to.print("; ".join(parts), soft_wrap=True)
 
 
 def _step_line(step: dict[str, Any]) -> Text:
@@ -153,7 +159,8 @@ def _print_json(value: Any) -> None:
     console.print(json.dumps(value), soft_wrap=True, markup=False)
 
 
-def _with_records(settings: Settings, work: Callable[[RunRecords], Awaitable[T]]) -> T:
+def with_records(settings: Settings, work: Callable[[RunRecords], Awaitable[T]]) -> T:
+    """What ``work`` finds in the data folder; ends the command when there is no such run."""
     from localassist.runtime import open_records
 
     async def run() -> T:

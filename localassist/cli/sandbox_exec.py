@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from localassist.cli.code import created
+from localassist.cli.chat.code import created
 from localassist.cli.output import EXIT_FAILURE, fail, report
 
 if TYPE_CHECKING:

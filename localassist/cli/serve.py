@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from localassist.cli.output import console
+from localassist.cli.output import console, say_aside
 
 if TYPE_CHECKING:
     from localassist.settings import Settings
@@ -43,7 +44,7 @@ def serve(
         bool, typer.Option("--log-requests", help="Say a line for every request.")
     ] = False,
 ) -> None:
-    """Serve the API on this machine until Ctrl-C."""
+    """Serve the API on this machine until Ctrl-C, which lets runs finish; another parks them."""
     from pydantic import SecretStr
 
     from localassist.observability.logs import configure
@@ -62,7 +63,11 @@ def serve(
         update={**said, "requests": log_requests or settings.logging.requests}
     )
     configure(log)
-    run_server(settings.model_copy(update={"server": server, "logging": log}), _announce)
+    run_server(settings.model_copy(update={"server": server, "logging": log}), _announce, _say)
+
+
+def _say(line: str) -> None:
+    say_aside(Text(line))
 
 
 def _announce(base_url: str, is_guarded: bool) -> None:

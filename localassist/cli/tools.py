@@ -84,7 +84,7 @@ def read_tools(path: Path) -> list[Any]:
     """The tools in a file: JSON, bare functions made into tools, or the functions of a Python file.
     Ends the command if it is neither; ConfigError says what is wrong with a Python file."""
     if path.suffix == ".py":
-        from localassist.cli.tool_file import load_tools
+        from localassist.cli.chat.tool_file import load_tools
 
         return [tool.definition for tool in load_tools(path)]
     name = "standard input" if str(path) == "-" else path.name

@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 from openai import APIError as APIError
+from openai import NotFoundError as NotFoundError
 
 from localassist.client.host import acquire, release
 from localassist.client.transport import (

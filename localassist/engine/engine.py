@@ -83,6 +83,11 @@ class LlamaEngine:
         return {"bos_token": model.bos_text, "eos_token": model.eos_text}
 
     @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return self._backend.model.end_tokens
+
+    @property
     def is_broken(self) -> bool:
         """The backend failed: requests end in GenerationFailed until the model is loaded anew."""
         return self._worker.has_failed

@@ -45,13 +45,43 @@ def footprint_bytes(
     return weights_bytes + kv_bytes + snapshot_memory_bytes(settings, kv_bytes)
 
 
-def snapshot_memory_bytes(settings: EngineSettings, kv_bytes: int) -> int:
+def cells_within(
+    weights_bytes: int,
+    metadata: Mapping[str, object],
+    settings: EngineSettings,
+    trained_tokens: int,
+    *,
+    memory_bytes: int,
+    free_bytes: int,
+) -> int:
+    """The KV cells that a model would get on a machine with so much memory, of which so much is
+    free before it is loaded; 0 where weights, cells and snapshots together are more than the share
+    for models, or more than is free."""
+    limit = min(int(memory_bytes * _DERIVED_SHARE), free_bytes)
+    size = max(cell_bytes(metadata, settings), 1)
+    cells = affordable_cells(metadata, settings, trained_tokens, free_bytes, weights_bytes)
+    least = weights_bytes + snapshot_memory_bytes(settings, 0, memory_bytes)
+    # As many snapshots as cells, up to an eighth of the memory, leave this many cells.
+    most = max((limit - weights_bytes) // (2 * size), (limit - least) // size)
+    while most > 0 and _whole(weights_bytes, most * size, settings, memory_bytes) > limit:
+        most -= max(most // 64, 1)
+    return max(min(cells, most), 0) // 256 * 256
+
+
+def _whole(weights_bytes: int, kv_bytes: int, settings: EngineSettings, memory_bytes: int) -> int:
+    return weights_bytes + kv_bytes + snapshot_memory_bytes(settings, kv_bytes, memory_bytes)
+
+
+def snapshot_memory_bytes(
+    settings: EngineSettings, kv_bytes: int, memory_bytes: int | None = None
+) -> int:
     """What saved KV cells may take: what is set, or as much as the cells themselves, but at least
-    512 MiB and at most an eighth of the memory: the machine's, or a budget that is set."""
+    512 MiB and at most an eighth of the memory: this machine's or the given, or a budget that is
+    set."""
     if settings.snapshot_memory_mb is not None:
         return settings.snapshot_memory_mb * MIB
     wanted = max(kv_bytes, _LEAST_SNAPSHOTS_BYTES)
-    total = _within_budget(settings, machine_memory_bytes())
+    total = _within_budget(settings, memory_bytes or machine_memory_bytes())
     return wanted if total is None else min(wanted, total // 8)
 
 
@@ -60,17 +90,19 @@ def affordable_cells(
     settings: EngineSettings,
     trained_tokens: int | None,
     memory_bytes: int | None,
+    weights_bytes: int = 0,
 ) -> int:
-    """The KV cells of a model: those set, or what it was trained for, as far as half of
-    ``memory_bytes``, or of a budget that is set, holds them. GPU memory is not known, so with
-    layers there nothing is cut."""
+    """The KV cells of a model: those set, or what it was trained for, as far as they fit into half
+    of what weights that are not loaded yet leave of ``memory_bytes``, or of a budget that is set.
+    GPU memory is not known, so with layers there nothing is cut."""
     if settings.context_tokens is not None:
         return settings.context_tokens
     wanted = trained_tokens or _UNKNOWN_CONTEXT
     memory_bytes = _within_budget(settings, memory_bytes)
     if memory_bytes is None or settings.gpu_layers != 0:
         return wanted
-    affordable = memory_bytes // 2 // max(cell_bytes(metadata, settings), 1) // 256 * 256
+    free_bytes = max(memory_bytes - weights_bytes, 0)
+    affordable = free_bytes // 2 // max(cell_bytes(metadata, settings), 1) // 256 * 256
     return min(wanted, max(_LEAST_CONTEXT, affordable))
 
 

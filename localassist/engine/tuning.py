@@ -102,6 +102,26 @@ def tuned(settings: EngineSettings, path: Path, folder: Path) -> EngineSettings:
     return _filled(settings, found, use_extra_buffers=use_extra_buffers)
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What earlier loads have found out: ``tuning`` None where nothing was measured, ``survives``
+    None where repacked weights were never tried."""
+
+    tuning: Tuning | None
+    survives: bool | None
+
+
+def remembered(settings: EngineSettings, path: Path, folder: Path) -> Remembered:
+    """What ``tuned`` would go by, without finding out anything. Blocks for a moment: it reads the
+    header of the file. Raises ModelLoadFailed if that is no model."""
+    from localassist.engine.llama.library import runtime_fingerprint
+
+    memory = _Memory(folder, runtime_fingerprint(path), path, settings)
+    passes = memory.record().passes
+    found = decide(passes, settings.batch_tokens) if passes else None
+    return Remembered(found, memory.survives())
+
+
 def decide(passes: tuple[Pass, ...], batch_tokens: int) -> Tuning:
     """The fewest threads and the largest micro-batch that nothing clearly beats; where there is no
     reading, a thread per core and whole passes."""

@@ -21,6 +21,8 @@ from localassist.observability.config import LoggingSettings
 _NONE: Mapping[str, str] = {}
 _ROOT = "localassist"
 _MODELS = "localassist.engine.pool"
+# Libraries that say by themselves what becomes of connections and tasks.
+_OTHERS = ("uvicorn", "asyncio")
 REQUESTS = "localassist.requests"
 """The logger of one line for every request."""
 
@@ -53,13 +55,15 @@ def configure(settings: LoggingSettings, stream: TextIO | None = None) -> None:
     earlier call has set up."""
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
-    log = logging.getLogger(_ROOT)
-    for earlier in list(log.handlers):
-        log.removeHandler(earlier)
-    log.addHandler(handler)
-    log.propagate = False
     level = settings.level.upper()
-    log.setLevel(level)
+    for name in (_ROOT, *_OTHERS):
+        log = logging.getLogger(name)
+        for earlier in list(log.handlers):
+            log.removeHandler(earlier)
+        log.addHandler(handler)
+        log.propagate = False
+        log.setLevel(level)
+    log = logging.getLogger(_ROOT)
     logging.getLogger(_MODELS).setLevel(min(logging.INFO, log.level))
     logging.getLogger(REQUESTS).setLevel(logging.INFO if settings.requests else logging.CRITICAL)
 

@@ -7,26 +7,39 @@ running a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from localassist.errors import ConfigError, InvalidRequest, ModelNotFound
 from localassist.registry.config import ModelsSettings, ToolMode
-from localassist.registry.describe import check_chat_model, choose_id, describe
+from localassist.registry.describe import choose_id, describe, describe_embedder
 from localassist.registry.folder import ModelsFolder
-from localassist.registry.gguf import read_header
-from localassist.registry.manifest import FileSource, Kind, ModelManifest, read_manifest
+from localassist.registry.given import find_given, read_chat_model, read_json
+from localassist.registry.manifest import (
+    FileSource,
+    Kind,
+    ModelManifest,
+    read_manifest,
+)
+from localassist.registry.parts import like, part_paths
 from localassist.registry.weights import (
     Progress,
     Verifier,
-    check_readable_file,
-    copy_file,
+    copy_weights,
     find_weights,
-    hash_file,
+    hash_weights,
     move_file,
+    stamp_of,
 )
 
+RECOMMENDED = "recommended.toml"
+"""The one file beside the shipped manifests that is none."""
+
+_KEPT = ("aliases", "chat_template", "quoting", "sampling", "system_prompt")
+"""What a user sets and no file says, so that a renewed manifest keeps it."""
+
+_EMBEDDER_CONFIGS = ("config.json", "sentence_bert_config.json", "1_Pooling/config.json")
 _EMBEDDED: dict[Kind, str] = {"chat": "smollm2-135m-instruct", "embedding": "all-minilm-l6-v2"}
 
 
@@ -48,7 +61,8 @@ class Catalog:
         self._folder = ModelsFolder(home / "models")
         self._verifier = Verifier(self._folder.path / "verified.json")
         shipped = shipped if shipped is not None else shipped_models_folder()
-        manifests = [read_manifest(path) for path in sorted(shipped.glob("*.toml"))]
+        files = [path for path in sorted(shipped.glob("*.toml")) if path.name != RECOMMENDED]
+        manifests = [read_manifest(path) for path in files]
         self._shipped = {manifest.id: manifest for manifest in manifests}
 
     def list(self) -> tuple[ModelManifest, ...]:
@@ -126,32 +140,93 @@ class Catalog:
         self._verifier.verify(manifest, path, progress)
         return path if path.suffix == ".gguf" else path.parent
 
+    def verify(self, manifest: ModelManifest, progress: Progress | None = None) -> None:
+        """Hash the weights, however often that was done. Raises ModelFileRejected."""
+        self._verifier.verify(manifest, find_weights(manifest), progress, anew=True)
+
+    def is_verified(self, manifest: ModelManifest) -> bool:
+        """Whether ``locate`` has hashed the weights as they are now. Raises ModelFileRejected where
+        there are none."""
+        return self._verifier.is_remembered(manifest, find_weights(manifest))
+
     def add(
         self,
         path: Path,
         *,
+        file: str | None = None,
         model_id: str | None = None,
         copy: bool = False,
         tool_mode: ToolMode = "auto",
         progress: Progress | None = None,
     ) -> ModelManifest:
-        """Make a GGUF file known as a chat model, by default under its file's name.
+        """Make a chat model known, by default under its file's name: a GGUF file, all parts of a
+        split one, or that in a folder, ``file`` if there are several. A folder in the layout of
+        sentence-transformers is an embedding model.
 
-        The file is used where it lies unless ``copy`` puts it into the data folder. Adding the same
-        file again renews its manifest. Raises ModelFileRejected, or ConfigError for a taken id.
+        The model is used where it lies unless ``copy`` puts it into the data folder. Adding the
+        same one again renews its manifest, but for what the user has set. Raises
+        ModelFileRejected, or ConfigError for a taken id.
         """
-        path = path.expanduser().absolute()
-        size_bytes = check_readable_file(path)
-        header = read_header(path)
-        check_chat_model(path, header)
-        model_id = choose_id(path, model_id)
-        weights = self._folder.copy_path(model_id) if copy else path
-        self._check_free(model_id, weights)
-        sha256 = copy_file(path, weights, progress) if copy else hash_file(path, progress)
+        given = find_given(path, file)
+        if given.kind == "embedding":
+            if copy:
+                raise ConfigError("The folder of an embedding model is used where it lies.")
+            return self._add_embedder(given.path, model_id, progress)
+        size_bytes, header = read_chat_model(given.path)
+        model_id = choose_id(given.path, model_id)
+        kept = like(given.path, self._folder.copy_path(model_id))[0]
+        self._check_free(model_id, kept if copy else given.path)
+        if copy:
+            weights, sha256 = copy_weights(given.path, self._folder.copy_path(model_id), progress)
+        else:
+            weights, sha256 = given.path, hash_weights(given.path, progress)
         manifest = describe(model_id, weights, sha256, size_bytes, header)
-        manifest = manifest.model_copy(update={"tool_mode": tool_mode})
+        return self._renew(manifest.model_copy(update={"tool_mode": tool_mode}))
+
+    def _add_embedder(
+        self, weights: Path, model_id: str | None, progress: Progress | None
+    ) -> ModelManifest:
+        model_id = choose_id(Path(f"{weights.parent.name}.gguf"), model_id)
+        self._check_free(model_id, weights)
+        configs = {name: read_json(weights.parent / name) for name in _EMBEDDER_CONFIGS}
+        sha256, size_bytes = hash_weights(weights, progress), weights.stat().st_size
+        return self._renew(describe_embedder(model_id, weights, sha256, size_bytes, configs))
+
+    def add_pulled(
+        self, path: Path, *, model_id: str, sha256: str, fields: Mapping[str, str]
+    ) -> ModelManifest:
+        """Make a model known whose file, or all of whose parts, were downloaded into the data
+        folder. They move to their place in it.
+
+        ``sha256`` is that of all bytes; ``fields`` of the manifest win over the file's header.
+        Raises ModelFileRejected, ConfigError for a taken id, or StorageUnavailable.
+        """
+        size_bytes, header = read_chat_model(path)
+        targets = like(path, self._folder.copy_path(model_id))
+        self._check_free(model_id, targets[0])
+        manifest = describe(model_id, targets[0], sha256, size_bytes, header)
+        manifest = manifest.model_copy(update=dict(fields))
+        for part, target in zip(part_paths(path), targets, strict=True):
+            move_file(part, target)
+        self._verifier.remember(targets[0], stamp_of(targets[0]), sha256)
+        return self._renew(manifest)
+
+    def replace(self, model_id: str, manifest: ModelManifest) -> None:
+        """Save another manifest for this model. ConfigError where it is one of another model.
+
+        A shipped model is then the user's: what stands in the data folder wins, and removing that
+        undoes it.
+        """
+        stored = self.stored(model_id)
+        for field in ("id", "kind", "source", "sha256", "size_bytes"):
+            if getattr(manifest, field) != getattr(stored, field):
+                raise ConfigError(f"{field}: is a fact about the files of {model_id}; leave it.")
         self._folder.save(manifest)
-        return manifest
+
+    def stored(self, model_id: str) -> ModelManifest:
+        """The manifest of a model as it is written down, which settings may overrule."""
+        self.get(model_id)
+        return {**self._shipped, **self._folder.snapshot().models}[model_id]
 
     def add_server(self, manifest: ModelManifest) -> ModelManifest:
         """Make a model on a server known. Adding the same one again renews its manifest.
@@ -171,15 +246,13 @@ class Catalog:
         its aliases go on meaning the original. An earlier copy of the same id is replaced. Raises
         ModelFileRejected, ConfigError for a taken id, or StorageUnavailable.
         """
-        size_bytes = check_readable_file(path)
-        header = read_header(path)
-        check_chat_model(path, header)
+        size_bytes, header = read_chat_model(path)
         weights = self._folder.copy_path(choose_id(path, model_id))
         self._check_free(model_id, weights)
         changes = {
             "id": model_id,
             "source": FileSource(path=weights),
-            "sha256": hash_file(path),
+            "sha256": hash_weights(path),
             "size_bytes": size_bytes,
             "description": description,
             "aliases": (),
@@ -190,9 +263,16 @@ class Catalog:
         self._folder.save(manifest)
         return manifest
 
-    def check_free(self, model_id: str) -> None:
-        """ConfigError where another model has this id, so that ``add_copy`` would refuse it."""
-        self._check_free(model_id, self._folder.copy_path(model_id))
+    def check_free(self, model_id: str, path: Path | None = None) -> None:
+        """ConfigError where another model has this id, so that ``add_copy`` would refuse it, or
+        ``add_pulled`` of ``path``."""
+        own = self._folder.copy_path(model_id)
+        self._check_free(model_id, own if path is None else like(path, own)[0])
+
+    @property
+    def files_folder(self) -> Path:
+        """Where weights are that belong to the data folder."""
+        return self._folder.copy_path("any").parent
 
     def remove(self, model_id: str) -> ModelManifest:
         """Forget a model of the user's. Its file stays, unless it is a copy that ``add`` made."""
@@ -202,6 +282,14 @@ class Catalog:
         self._folder.delete(manifest)
         if self._folder.snapshot().defaults.get(manifest.kind) == model_id:
             self._folder.choose_default(manifest.kind, None)
+        return manifest
+
+    def _renew(self, manifest: ModelManifest) -> ModelManifest:
+        """Save a manifest that was just made, with what the user had set in its last edition."""
+        last = self._folder.snapshot().models.get(manifest.id)
+        if last is not None:
+            manifest = manifest.model_copy(update={key: getattr(last, key) for key in _KEPT})
+        self._folder.save(manifest)
         return manifest
 
     def _models(self) -> dict[str, ModelManifest]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,9 @@ ToolMode = Literal["native", "guided", "none", "auto"]
 
 Quoting = Literal["first", "grounded", "free", "auto"]
 """How a model answers from documents; see ``models/README.md``."""
+
+
+PUBLIC_HUB = "https://huggingface.co"
 
 
 class ModelsSettings(BaseModel):
@@ -35,6 +39,14 @@ class ModelsSettings(BaseModel):
 
     hosted_embedding_names: tuple[str, ...] = ("text-embedding-*",)
     """Patterns of hosted model names that the default embedding model answers to."""
+
+    hub_url: str = PUBLIC_HUB
+    """The hub that `localassist models pull owner/repo` asks: the public one, or a mirror of it
+    with the same interface. Nothing else uses it."""
+
+    ca_file: Path | None = None
+    """Certificates, in PEM format, of authorities that downloads of models trust besides the
+    system's: those of your own network, say."""
 
     tool_mode: dict[str, ToolMode] = Field(default_factory=dict)
     """How models call functions: a model's id to ``native``, ``guided``, ``none`` or ``auto``. Wins

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localassist.errors import ConfigError, StorageUnavailable
-from localassist.registry.manifest import Kind, ModelManifest, read_manifest, to_toml
+from localassist.registry.manifest import (
+    FileSource,
+    Kind,
+    ModelManifest,
+    read_manifest,
+    to_toml,
+)
+from localassist.registry.parts import like, part_paths
 from localassist.registry.weights import write_text
 
 _Stamp = tuple[tuple[str, int, int], ...]
@@ -50,13 +57,22 @@ class ModelsFolder:
         """Remove a manifest, and its weights if they are the copy kept here."""
         try:
             (self.path / f"{manifest.id}.toml").unlink(missing_ok=True)
-            self.copy_path(manifest.id).unlink(missing_ok=True)
+            for file in self._own_files(manifest):
+                file.unlink(missing_ok=True)
         except OSError as error:
             raise StorageUnavailable(f"{self.path} cannot be changed: {error.strerror}.") from error
 
     def copy_path(self, model_id: str) -> Path:
-        """Where the copied weights of a model are kept."""
+        """Where the copied weights of a model are kept; the parts of one beside it."""
         return self.path / "files" / f"{model_id}.gguf"
+
+    def _own_files(self, manifest: ModelManifest) -> tuple[Path, ...]:
+        """The weights of a model that are kept here, all parts of them."""
+        own = self.copy_path(manifest.id)
+        if not isinstance(manifest.source, FileSource):
+            return (own,)
+        parts = part_paths(manifest.source.path)
+        return parts if parts == like(parts[0], own) else (own,)
 
     def choose_default(self, kind: Kind, model_id: str | None) -> None:
         """Remember the default of a kind; None forgets it."""

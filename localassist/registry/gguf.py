@@ -9,6 +9,7 @@ padding, weights; all little-endian.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,15 @@ from localassist.errors import ModelFileRejected
 Scalar = str | int | float | bool
 
 MAGIC = b"GGUF"
+_START_BYTES = 60
+# How other files begin that people take for models, and what to do.
+_OTHERS = (
+    (rb"version https://git-lfs", "it is git's stand-in for one; run git lfs pull, or download it"),
+    (rb"(?i)\s*<(!doctype|html|\?xml)", "it is a web page, perhaps of a login; download it again"),
+    (rb"(lmgg|fmgg|tjgg|algg)", "it is in a format that llama.cpp has given up; get a new edition"),
+    (rb"PK\x03\x04", "it is a ZIP archive or PyTorch's format; get the edition in GGUF format"),
+    (rb"(?s).{8}\{\"", "it is in safetensors format; get the edition in GGUF format"),
+)
 _VERSIONS = (2, 3)
 _MAX_KEY_BYTES = 65_535
 _MAX_STRING_BYTES = 16 * 2**20
@@ -97,6 +107,11 @@ class GgufHeader:
         return self._count("split.count") or 1
 
     @property
+    def part_number(self) -> int:
+        """Which of those parts this is, from 0."""
+        return self._count("split.no") or 0
+
+    @property
     def quantization(self) -> str | None:
         file_type = self._count("general.file_type")
         return None if file_type is None else _FILE_TYPES.get(file_type)
@@ -160,10 +175,10 @@ class _HeaderReader:
             raise ModelFileRejected(f"{self._name} is empty; copy or download it again.")
         magic = self._file.read(len(MAGIC))
         if magic != MAGIC:
-            raise ModelFileRejected(
-                f"{self._name} is not a GGUF file: it starts with the bytes {magic!r}; "
-                "give a model in GGUF format."
-            )
+            start = magic + self._file.read(_START_BYTES)
+            known = next((what for sign, what in _OTHERS if re.match(sign, start)), None)
+            what = known or f"it starts with the bytes {magic!r}; give a model in GGUF format"
+            raise ModelFileRejected(f"{self._name} is not a GGUF file: {what}.")
         self._position = len(MAGIC)
         version = self._number(_U32)
         if version in _VERSIONS:
@@ -171,6 +186,11 @@ class _HeaderReader:
         if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
             raise ModelFileRejected(
                 f"{self._name} is a big-endian GGUF file; get the little-endian edition."
+            )
+        if version > max(_VERSIONS):
+            raise ModelFileRejected(
+                f"{self._name} has GGUF version {version}, which is newer than this localassist; "
+                "update localassist, or get an edition in version 3."
             )
         raise ModelFileRejected(
             f"{self._name} has GGUF version {version}, and only versions 2 and 3 can be read; "

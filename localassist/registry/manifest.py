@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,6 +152,8 @@ class ModelManifest(BaseModel):
     tool_mode: ToolMode = "auto"
     quoting: Quoting = "auto"
     chat_template: str | None = None
+    system_prompt: str | None = None
+    origin: str = ""
     sampling: SamplingDefaults = Field(default_factory=SamplingDefaults)
 
     @field_validator("source")
@@ -174,20 +177,35 @@ class ModelManifest(BaseModel):
 def read_manifest(path: Path) -> ModelManifest:
     """The manifest in ``path``, whose name must be its id. ConfigError names file and field."""
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        manifest = ModelManifest.model_validate(fields)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    manifest = parse_manifest(text, str(path))
+    if path.stem != manifest.id:
+        raise ConfigError(f"{path}: id: is `{manifest.id}`; the file must be {manifest.id}.toml.")
+    return manifest
+
+
+def parse_manifest(text: str, where: str) -> ModelManifest:
+    """The manifest that a TOML text is. ConfigError names ``where`` and the field."""
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}.") from error
+    return check_fields(fields, where)
+
+
+def check_fields(fields: Mapping[str, Any], where: str) -> ModelManifest:
+    """The manifest with these fields. ConfigError names ``where`` and the first wrong field."""
+    try:
+        return ModelManifest.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {field}: {said}.") from error
-    if path.stem != manifest.id:
-        raise ConfigError(f"{path}: id: is `{manifest.id}`; the file must be {manifest.id}.toml.")
-    return manifest
+        raise ConfigError(f"{where}: {field}: {said}.") from error
 
 
 def to_toml(manifest: ModelManifest) -> str:

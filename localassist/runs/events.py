@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from localassist.errors import ShuttingDown
 from localassist.runs.feed import EventFeed
 from localassist.schemas.events import CLOSING_EVENTS, RunEvent, run_event_name
 from localassist.storage import run_events, runs
@@ -24,6 +25,12 @@ class EventLog:
         self._database = database
         self._feed = feed
         self._poll_seconds = poll_seconds
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let readers have what is there, and wait for nothing more."""
+        self._is_closed = True
+        self._feed.wake()
 
     async def read(
         self, project: str, thread_id: str, run_id: str, *, after_seq: int = -1
@@ -33,7 +40,8 @@ class EventLog:
 
         A wait that is already over (the log goes on behind it) is passed. When the log of an old
         run has been deleted, its final state is the only event. Raises ResourceNotFound, also for a
-        run of another project or thread and when the run is deleted meanwhile.
+        run of another project or thread and when the run is deleted meanwhile, and ShuttingDown
+        when the log is closed before the run has come to rest.
         """
         last = after_seq
         with self._feed.listening(run_id) as more:
@@ -47,6 +55,11 @@ class EventLog:
                     last = events[-1].seq
                     if events[-1].name in CLOSING_EVENTS:
                         return
+                elif self._is_closed:
+                    raise ShuttingDown(
+                        f"The service was stopped before {run_id} had ended. The run is kept, and "
+                        "goes on when the service is back: look at it then, or attach again."
+                    )
                 else:
                     # Not for longer: another process may be writing.
                     await more.wait(self._poll_seconds)

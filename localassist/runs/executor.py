@@ -88,6 +88,12 @@ class Executor:
         # Runs that are being stored and taken up in one transaction; each has a worker reserved.
         self._admissions: set[asyncio.Task[Any]] = set()
         self._is_open = False
+        self._parked = 0
+
+    @property
+    def running(self) -> int:
+        """Runs that are being worked, or about to be."""
+        return len(self._workers) + len(self._admissions)
 
     async def start(self) -> None:
         """Free what dead processes of this machine left, then begin to claim."""
@@ -100,9 +106,19 @@ class Executor:
             asyncio.create_task(self._sweep_forever(), name="runs-sweep"),
         ]
 
-    async def close(self) -> None:
-        """Park all runs: each keeps what it has said, and the next process goes on from there."""
+    def stop_claiming(self) -> None:
+        """Take up no further runs; what is queued waits for another process."""
         self._is_open = False
+
+    async def rest(self) -> None:
+        """Return when no run is being worked."""
+        while busy := {*self._admissions, *(worker.task for worker in self._workers.values())}:
+            await asyncio.wait(busy)
+
+    async def park(self) -> int:
+        """Stop all runs: each keeps what it has said, and the next process goes on from there.
+        Returns how many there were."""
+        self.stop_claiming()
         await asyncio.gather(*self._admissions, return_exceptions=True)
         claiming = self._tasks[:1]  # none when the start has failed
         for task in claiming:
@@ -113,6 +129,11 @@ class Executor:
         await asyncio.gather(
             *(worker.task for worker in self._workers.values()), return_exceptions=True
         )
+        return self._parked
+
+    async def close(self) -> None:
+        """Park all runs, and give back what was claimed."""
+        await self.park()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -169,7 +190,7 @@ class Executor:
 
     async def _claim(self) -> None:
         free = self._free_workers()
-        if free <= 0:
+        if free <= 0 or not self._is_open:
             return
         now = time.time()
         # Also one that is about to leave, or whose lease ran out while this machine slept: it is
@@ -272,6 +293,7 @@ class Executor:
             elif worker.wanted == "park":
                 await recorder.flush()
                 await self._database.write(lambda s: runs.release(s, self._owner, [run_id]))
+                self._parked += 1
         except LeaseLost:
             _log.info("run %s had ended before it could be stopped", run_id)
         except Exception:

@@ -112,6 +112,12 @@ class EventFeed:
         events = recent.events[seq + 1 - recent.first_seq :]
         return None if recent.is_over and not events else events
 
+    def wake(self) -> None:
+        """Have all readers look again."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.set()
+
     @contextmanager
     def listening(self, run_id: str) -> Iterator[Signal]:
         """A reader's own signal, set whenever the run has new events here. Clear it, look, and only

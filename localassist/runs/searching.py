@@ -75,6 +75,7 @@ class Search:
                 file_name=result.passage.filename,
                 score=result.passage.score,
                 content=[ResultContent(text=result.passage.text)],
+                place=result.passage.place or None,
             )
             for result in self.results
         ]

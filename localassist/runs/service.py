@@ -31,6 +31,7 @@ from localassist.schemas.runs import (
     SubmitToolOutputs,
     ThreadAndRunCreate,
 )
+from localassist.services.admission import Admission
 from localassist.services.attachments import Attachments
 from localassist.services.messages import insert_message
 from localassist.services.models import Models
@@ -64,7 +65,9 @@ class Runs:
         log: EventLog,
         settings: RunSettings,
         attachments: Attachments,
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self._database = database
         self._models = models
         self._writer = writer
@@ -76,7 +79,8 @@ class Runs:
     async def create(self, project: str, thread_id: str, body: RunCreate) -> Run:
         """Queue a run. Raises ResourceNotFound (assistant, thread), InvalidRequest while another
         run is active, RateLimited when too many wait, GrammarRejected for tools that cannot be
-        enforced."""
+        enforced, ShuttingDown."""
+        self._admission.check()
         request = await self._request(project, body)
         parent = spans.traceparent()
 
@@ -86,7 +90,8 @@ class Runs:
         return await self._executor.queue(change)
 
     async def create_with_thread(self, project: str, body: ThreadAndRunCreate) -> Run:
-        """Create a thread and queue a run on it, both or neither."""
+        """Create a thread and queue a run on it, both or neither. Raises as ``create`` does."""
+        self._admission.check()
         run_body = body.run_fields()
         request = await self._request(project, run_body)
         parent = spans.traceparent()

@@ -6,8 +6,7 @@ read those settings, so they live further up, and come with their first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from localassist.lazy import exports
 
 __all__ = ["Image", "OpenKernel", "Result", "open_kernel", "run_code"]
 
@@ -20,10 +19,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = exports(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -153,27 +153,19 @@ def _pip(command: Sequence[str | Path], progress: Progress) -> None:
     environ["PIP_ROOT_USER_ACTION"] = "ignore"
     said: list[str] = []
     is_reached = True
-    with subprocess.Popen(
-        command,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        umask=_UMASK,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("Collecting "):
-                progress(f"fetching {line.split()[1].partition('==')[0]}")
-            elif line.startswith("Installing collected packages"):
-                progress("installing")
-            if line.startswith("ERROR: "):
-                said.append(" ".join(line.removeprefix("ERROR: ").split()))
-            is_reached = is_reached and "connection broken" not in line
-    if process.returncode:
-        reason = said[-1].rstrip(".") if said else f"it ended with status {process.returncode}"
+
+    def listen(line: str) -> None:
+        nonlocal is_reached
+        if line.startswith("Collecting "):
+            progress(f"fetching {line.split()[1].partition('==')[0]}")
+        elif line.startswith("Installing collected packages"):
+            progress("installing")
+        if line.startswith("ERROR: "):
+            said.append(" ".join(line.removeprefix("ERROR: ").split()))
+        is_reached = is_reached and "connection broken" not in line
+
+    if status := _start(command, environ, listen):
+        reason = said[-1].rstrip(".") if said else f"it ended with status {status}"
         if not is_reached:
             reason = f"the package index cannot be reached ({reason})"
         raise SandboxUnavailable(
@@ -207,7 +199,20 @@ def _run(
     *,
     check: bool = True,
 ) -> None:
-    done = subprocess.run(
+    lines: list[str] = []
+    status = _start(command, environ, lines.append)
+    if check and status:
+        said = " ".join("".join(lines).split())
+        raise SandboxUnavailable(f"{what}: {said[-1000:] or f'status {status}'}")
+
+
+def _start(
+    command: Sequence[str | Path],
+    environ: Mapping[str, str] | None,
+    listen: Callable[[str], None],
+) -> int:
+    """Run a program to its end, telling ``listen`` every line it says; returns its status."""
+    with subprocess.Popen(
         command,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -216,7 +221,8 @@ def _run(
         text=True,
         errors="replace",
         umask=_UMASK,
-    )
-    if check and done.returncode:
-        said = " ".join(done.stdout.split())
-        raise SandboxUnavailable(f"{what}: {said[-1000:] or f'status {done.returncode}'}")
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            listen(line)
+    return process.returncode

@@ -34,7 +34,7 @@ class SandboxSettings(BaseModel):
     """The user and group that kernels run as when localassist runs as root. No account needs to
     exist; nothing else should use it."""
 
-    cell_seconds: float = Field(default=120.0, gt=0)
+    cell_seconds: float = Field(default=120.0, ge=0.1)
     """How long one piece of code may run before it is interrupted."""
 
     start_seconds: float = Field(default=60.0, gt=0)

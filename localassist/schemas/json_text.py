@@ -46,7 +46,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
             f"Invalid type: expected an object, but got {phrases.kind_of(data)} instead.",
             code="invalid_type",
         )
-    _check(data)
+    check(data)
     return data
 
 
@@ -94,7 +94,7 @@ def _too_deep() -> InvalidRequest:
     )
 
 
-def _check(data: dict[str, Any]) -> None:
+def check(data: dict[str, Any]) -> None:
     """Visit every value, without recursion, in the order they were sent."""
     level: list[tuple[Any, _Place]] = [(data, None)]
     for _ in range(MAX_DEPTH):

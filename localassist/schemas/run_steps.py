@@ -69,14 +69,16 @@ class ResultContent(WireModel):
 
 
 class FileSearchResult(WireModel):
-    """``content`` is emitted only to callers who asked for it with ``include``."""
+    """``content`` is emitted only to callers who asked for it with ``include``. ``place`` is ours:
+    where in the file the text stands, such as ``page 3``."""
 
-    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"content"})
+    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"content", "place"})
 
     file_id: str
     file_name: str
     score: float
     content: list[ResultContent] | None = None
+    place: str | None = None
 
 
 class StepRankingOptions(WireModel):

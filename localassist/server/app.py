@@ -20,7 +20,7 @@ from localassist.server.config import ServerSettings
 from localassist.server.errors import on_http_exception
 from localassist.server.metrics import Metrics, RequestCount
 from localassist.server.middleware import Authentication, BodyLimit, ErrorBoundary, RequestContext
-from localassist.server.routes import ROUTES
+from localassist.server.routes import ROUTES, docs
 from localassist.server.tracing import RequestSpan
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def create_app(
     not ask for keys; whoever calls it owns the default project."""
     keys = runtime.keys if asks_for_keys else None
     gate = Gate(runtime.default_project, settings.api_keys, keys)
-    paths = {route.endpoint: route.path for route in ROUTES if isinstance(route, Route)}
+    routes = [*ROUTES, *(docs.ROUTES if settings.docs else ())]
+    paths = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
     metrics = Metrics(
         runtime.pool,
         runtime.ingest.counters,
@@ -46,7 +47,7 @@ def create_app(
         paths,
     )
     app = Starlette(
-        routes=ROUTES,
+        routes=routes,
         middleware=_middleware(settings, gate, metrics, paths),
         exception_handlers={HTTPException: on_http_exception},
     )

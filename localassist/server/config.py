@@ -32,11 +32,22 @@ class ServerSettings(BaseModel):
     keepalive_seconds: float = Field(default=15.0, gt=0)
     """Silence after which a stream sends a comment line."""
 
+    shutdown_seconds: float = Field(default=20.0, ge=0)
+    """How long runs and chat completions that are under way may go on after a stop signal. Runs
+    that take longer are parked: they go on at the next start."""
+
     shutdown_grace_seconds: int = Field(default=5, ge=0)
-    """How long open connections may go on after a stop signal."""
+    """How long open connections may go on after that."""
+
+    body_seconds: float = Field(default=60.0, gt=0)
+    """How long a request's body may take to arrive, and as much again for every MiB of it."""
 
     cors_origins: tuple[str, ...] = ()
     """Web origins that browsers may call from; without any, CORS is off."""
+
+    docs: bool = True
+    """Serve the documentation at `/docs`. It asks for no key: it is the same everywhere, and holds
+    nothing of this installation. Off, a stranger does not learn what is served here."""
 
     poll_after_ms: int = Field(default=200, ge=1)
     """How long polling clients are told to sleep between two looks at a run."""

@@ -44,6 +44,7 @@ _UNSUPPORTED = "400 `unsupported_parameter`"
 
 DIFFERENCES = (
     # --- endpoints ----------------------------------------------------------------------------
+    _endpoint("GET /threads", "the threads of the caller's project, newest first, as other lists"),
     _endpoint(f"DELETE {_THREAD}", "stops a run that is active on it"),
     _endpoint(
         f"POST {_THREAD}/runs",
@@ -61,7 +62,7 @@ DIFFERENCES = (
     _endpoint(f"GET {_RUN}/steps/{{step_id}}", "[extra fields](compatibility.md#extra-fields)"),
     _endpoint(
         "POST /files",
-        "no limit on what all files take together; other fields of the form are ignored",
+        "no limit on what all files take together",
     ),
     _endpoint("GET /files/{file_id}", "`status` is `processed` at once"),
     _endpoint("GET /files/{file_id}/content", "files of every purpose can be downloaded"),

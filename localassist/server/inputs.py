@@ -24,6 +24,7 @@ from localassist.schemas.vector_stores import (
     VectorStoreSearch,
     VectorStoreUpdate,
 )
+from localassist.server.uploads import FILE_FIELDS, PART_FIELDS
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ INPUTS = {
     "POST /assistants/{assistant_id}/files": Inputs(AssistantFileCreate),
     "GET /assistants/{assistant_id}/files": Inputs(query=_PAGE),
     "POST /threads": Inputs(ThreadCreate),
+    "GET /threads": Inputs(query=_PAGE),
     f"POST {_THREAD}": Inputs(ThreadUpdate),
     f"POST {_THREAD}/messages": Inputs(MessageCreate),
     f"GET {_THREAD}/messages": Inputs(query=(*_PAGE, "run_id")),
@@ -66,12 +68,10 @@ INPUTS = {
     f"GET {_RUN}/stream": Inputs(query=("starting_after", *_INCLUDE), headers=("Last-Event-ID",)),
     f"GET {_RUN}/steps": Inputs(query=(*_PAGE, *_INCLUDE)),
     f"GET {_RUN}/steps/{{step_id}}": Inputs(query=_INCLUDE),
-    "POST /files": Inputs(
-        form=("file", "purpose", "expires_after[anchor]", "expires_after[seconds]")
-    ),
+    "POST /files": Inputs(form=FILE_FIELDS),
     "GET /files": Inputs(query=(*_PAGE, "purpose")),
     "POST /uploads": Inputs(UploadCreate),
-    "POST /uploads/{upload_id}/parts": Inputs(form=("data",)),
+    "POST /uploads/{upload_id}/parts": Inputs(form=PART_FIELDS),
     "POST /uploads/{upload_id}/complete": Inputs(UploadComplete),
     "POST /vector_stores": Inputs(VectorStoreCreate),
     "GET /vector_stores": Inputs(query=_PAGE),

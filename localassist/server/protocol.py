@@ -1,8 +1,8 @@
-"""HTTP/1.1 on one connection: uvicorn's protocol with limits on a request's head.
+"""HTTP/1.1 on one connection: uvicorn's protocol with limits on a request's head and time.
 
-uvicorn reads heads of any size for any length of time, and answers what is no HTTP with plain text.
-Here a head has a size and a time, and every refusal is an error of the API. Bodies have limits of
-their own (``middleware``).
+uvicorn reads heads of any size, and heads and bodies for any length of time, and answers what is no
+HTTP with plain text. Here a head has a size and a time, a body a time, and every refusal is an
+error of the API. How large a body may be is seen to in ``middleware``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ from localassist.server.encoding import to_json
 
 MAX_HEAD_BYTES = 64 * 2**10
 HEAD_SECONDS = 30.0
+_MEGABYTE = 2**20
 
 _TOO_LARGE = f"The request's line and headers are longer than {MAX_HEAD_BYTES} bytes."
 _TOO_SLOW = f"The request's headers did not arrive within {HEAD_SECONDS:g} seconds."
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection of a client."""
+    """One connection of a client. A body may take ``body_seconds``, and as long again for every
+    MiB of it that has arrived."""
+
+    body_seconds = 60.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes: int | None = None  # of the head that is arriving
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_too_large = False
+        self._body_bytes = 0
+        self._body_began = 0.0
+        self._body_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -43,6 +50,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_body_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -66,7 +74,17 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError(_TOO_LARGE)  # stops the parser, which has the connection refused
         self._head_bytes = None
         self._stop_timer()
+        self._body_bytes, self._body_began = 0, self.loop.time()
+        self._body_timer = self.loop.call_later(self.body_seconds, self._judge_body)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stop_body_timer()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not or must not read on with."""
@@ -82,6 +100,23 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _judge_body(self) -> None:
+        """The time is up, unless more has arrived than there was at the last look."""
+        seconds = self.body_seconds * (1 + self._body_bytes // _MEGABYTE)
+        rest = self._body_began + seconds - self.loop.time()
+        if rest > 0:
+            self._body_timer = self.loop.call_later(rest, self._judge_body)
+        elif self.cycle.response_started:
+            self.transport.close()  # it was answered without being read
+        else:
+            said = f"{self._body_bytes} bytes of the request's body in {seconds:g} seconds"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"Only {said} arrived, which is too slow.")
 
     def _give_up(self) -> None:
         if self._head_bytes is None:
@@ -114,3 +149,8 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         cycle.disconnected = True  # it says nothing any more
         return True
+
+
+def with_body_seconds(seconds: float) -> type[HttpProtocol]:
+    """The protocol with this limit; uvicorn wants a class."""
+    return type("HttpProtocol", (HttpProtocol,), {"body_seconds": seconds})

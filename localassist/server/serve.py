@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from localassist.errors import ConfigError
 from localassist.observability.tracing import exported
+from localassist.offline import is_loopback
+from localassist.runs.shutdown import Shutdown
 from localassist.runtime import open_keys, open_runtime
+from localassist.server import notify
 from localassist.server.app import create_app
 from localassist.server.config import ServerSettings
-from localassist.server.protocol import HttpProtocol
+from localassist.server.protocol import with_body_seconds
 
 if TYPE_CHECKING:
     from localassist.settings import Settings
+
+Stopping = tuple[Shutdown, float]
+"""What ends the work, and the seconds that it may take."""
 
 _BACKLOG = 2048
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -35,9 +41,16 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_SECONDS = 0.0005
 
 
-def run_server(settings: Settings, on_ready: Callable[[str, bool], None]) -> None:
+def run_server(
+    settings: Settings,
+    on_ready: Callable[[str, bool], None],
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
     """Serve until SIGINT or SIGTERM; ``on_ready`` is told the base URL, and whether callers need a
-    key, once requests are taken.
+    key, once requests are taken. ``say`` gets what happens after the signal, in a few words.
+
+    The first signal lets what is under way finish, for ``server.shutdown_seconds``; the second
+    parks it at once; the third waits for no connection.
 
     Raises ConfigError when the address must not or cannot be listened on.
     """
@@ -45,7 +58,7 @@ def run_server(settings: Settings, on_ready: Callable[[str, bool], None]) -> Non
     check_exposure(settings.server, is_guarded=is_guarded)
     with listen(settings.server) as listener:
         with exported(settings.tracing):
-            _run(_serve(settings, listener, lambda url: on_ready(url, is_guarded)))
+            _run(_serve(settings, listener, lambda url: on_ready(url, is_guarded), say))
 
 
 async def _has_keys(settings: Settings) -> bool:
@@ -66,7 +79,7 @@ def _run(serving: Coroutine[Any, Any, None]) -> None:
 def check_exposure(settings: ServerSettings, *, is_guarded: bool) -> None:
     """Raise ConfigError when other machines could use the server without a key."""
     is_allowed = is_guarded or settings.allow_unauthenticated_network
-    if not is_allowed and not _is_loopback(settings.host):
+    if not is_allowed and not is_loopback(settings.host):
         raise ConfigError(
             f"{settings.host} can be reached by other machines, and there is no API key. Make one "
             "with: localassist keys create NAME. Or give one with --api-key, or serve it anyway "
@@ -75,7 +88,22 @@ def check_exposure(settings: ServerSettings, *, is_guarded: bool) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Stops on a signal and does not raise it again: the runtime is still to be closed."""
+    """Stops on a signal, once what is under way has come to rest, and does not raise the signal
+    again: the runtime is still to be closed."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        stopping: Stopping,
+        on_ready: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._on_ready = on_ready
+        self._say = say
+        self._drain: asyncio.Task[None] | None = None
+        self._urgent = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -91,9 +119,43 @@ class _Server(uvicorn.Server):
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # From here on requests are answered and signals heard.
+        self._on_ready()
+        notify.notify(notify.READY)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._wind_down())
+        elif not self._urgent.is_set():
+            self._urgent.set()
+        else:
+            self.force_exit = True
+
+    async def _wind_down(self) -> None:
+        """Requests are answered as long as this takes; afterwards connections are closed."""
+        notify.notify(notify.STOPPING)
+        shutdown, seconds = self._stopping
+        try:
+            if shutdown.under_way and seconds > 0:
+                self._say(
+                    f"Stopping: what is under way ({shutdown.under_way}) may finish within "
+                    f"{seconds:g} seconds. Press Ctrl-C to park it now."
+                )
+            parked = await shutdown.drain(seconds, self._urgent)
+            if parked:
+                what = "1 run is" if parked == 1 else f"{parked} runs are"
+                self._say(f"{what} parked: the next start goes on with what was said so far.")
+        finally:
+            self.should_exit = True
+
 
 async def _serve(
-    settings: Settings, listener: socket.socket, on_ready: Callable[[str], None]
+    settings: Settings,
+    listener: socket.socket,
+    on_ready: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     async with open_runtime(settings) as runtime:
         config = uvicorn.Config(
@@ -101,15 +163,16 @@ async def _serve(
             log_config=None,
             access_log=False,
             lifespan="off",
-            http=HttpProtocol,
+            http=with_body_seconds(settings.server.body_seconds),
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=settings.server.shutdown_grace_seconds,
         )
-        server = _Server(config)
+        url = base_url(settings.server.host, listener.getsockname()[1])
+        stopping = runtime.shutdown, settings.server.shutdown_seconds
+        server = _Server(config, stopping, lambda: on_ready(url), say)
         _settle()
         runtime.models.prepare_default()
-        on_ready(base_url(settings.server.host, listener.getsockname()[1]))
         await server.serve(sockets=[listener])
 
 
@@ -145,12 +208,3 @@ def listen(settings: ServerSettings) -> socket.socket:
             f"Cannot listen on {settings.host}:{settings.port}: {exc.strerror or exc}."
         ) from exc
     return listener
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

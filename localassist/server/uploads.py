@@ -6,7 +6,7 @@ the form has ended. Knows nothing of what files are kept for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,11 +14,14 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from localassist.errors import InvalidRequest
+from localassist.schemas import phrases
 from localassist.schemas.base import check_text
 from localassist.schemas.files import UploadPurpose, base_name, check_purpose, parse_expires_after
 
 _CHUNK_BYTES = 2**18
 _MAX_FIELDS = 16
+FILE_FIELDS = ("file", "purpose", "expires_after[anchor]", "expires_after[seconds]")
+PART_FIELDS = ("data",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ async def read_part(request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
         part = form.get("data")
         if not isinstance(part, UploadFile):
             raise InvalidRequest("'data' is a required property")
+        _refuse_others(form, PART_FIELDS)
         yield _chunks(part)
 
 
@@ -69,11 +73,18 @@ async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
+def _refuse_others(form: FormData, known: Collection[str]) -> None:
+    for name in form:
+        if name not in known:
+            raise phrases.unknown(phrases.shorten(check_text(name, "form")))
+
+
 def _checked(form: FormData) -> Upload:
     part = form.get("file")
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     if not isinstance(part, UploadFile):
         raise InvalidRequest("'file' is a required property")
+    _refuse_others(form, FILE_FIELDS)
     if part.size == 0:
         raise InvalidRequest("File is empty.", param="file")
     name = check_text(base_name(part.filename or ""), "file")

@@ -37,6 +37,7 @@ from localassist.schemas.chat_messages import (
     ToolMessage,
     UserMessage,
 )
+from localassist.services.admission import Admission
 from localassist.services.models import ChatModel, Models
 from localassist.services.tools import check_response_format
 from localassist.services.turn import take_turn
@@ -82,12 +83,13 @@ class _Answer:
 class Chat:
     """``/chat/completions``."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, admission: Admission) -> None:
         self._models = models
+        self._admission = admission
 
     async def complete(self, project: str, body: ChatCompletionCreate) -> ChatCompletion:
         """The whole answer. Raises ModelNotFound, PromptRejected, ContextLengthExceeded and
-        GrammarRejected."""
+        GrammarRejected, and ShuttingDown when the service stops before or meanwhile."""
         answer = _Answer(body.model)
         texts: list[str] = []
         logprobs: list[TokenLogprob] = []
@@ -146,6 +148,13 @@ class Chat:
                     yield answer.chunk(_delta(item))
 
     async def _turn(self, body: ChatCompletionCreate) -> AsyncGenerator[TurnItem, None]:
+        with self._admission.held():
+            async with aclosing(self._turn_of(body)) as turn:
+                async for item in turn:
+                    self._admission.step()
+                    yield item
+
+    async def _turn_of(self, body: ChatCompletionCreate) -> AsyncGenerator[TurnItem, None]:
         messages = conversation(body.messages)
         tools, choice = offered_tools(body)
         # A model may take long to load, and what is wrong with a request is said at once.

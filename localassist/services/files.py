@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from localassist.errors import InvalidRequest
+from localassist.errors import InvalidRequest, ResourceNotFound
 from localassist.schemas.base import Deleted, ListQuery, Page
 from localassist.schemas.files import File
 from localassist.storage import files, uploads
-from localassist.storage.blobs import BlobStore
+from localassist.storage.blobs import NO_CONTENT, BlobStore
 from localassist.storage.database import Database, Session, after_commit
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
@@ -62,6 +62,10 @@ class Files:
         """The file and its bytes. Raises ResourceNotFound, and StorageCorrupt when the content is
         missing or has another size."""
         file, blob = await self._database.read(lambda session: files.get(session, project, file_id))
+        if blob.sha256 == NO_CONTENT:
+            raise ResourceNotFound(
+                f"The content of {file_id} was not there when the file was imported."
+            )
         await asyncio.to_thread(self._blobs.check, blob)
         return file, self._blobs.open(blob)
 

@@ -231,7 +231,7 @@ class Models:
         tool_format: ToolCallFormat = PLAIN
         if mode != "guided":
             tool_format = detect(template, control_tokens_of(engine.tokenize))
-        prompts = PromptBuilder(engine, template, tool_format, manifest.id)
+        prompts = PromptBuilder(engine, template, tool_format, manifest.id, manifest.system_prompt)
         guided = coder = None
         if manifest.tool_mode == "guided":
             guided = GuidedCaller(engine, prompts, self._similarity)

@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from localassist.errors import InvalidRequest
+from localassist.sandbox.config import SandboxSettings
 from localassist.sandbox.limits import Limits
 from localassist.schemas import phrases
 
 PREFIX = "localassist.sandbox."
 """Before the name of a field of ``Limits``; the value is a number as text."""
 
-_LEAST = {"memory_mb": 256.0, "disk_mb": 1.0, "files": 1.0, "processes": 8.0}
-_LEAST |= {"output_characters": 100.0, "images": 0.0, "output_files": 0.0, "cell_seconds": 0.1}
 _NAMES = tuple(field.name for field in fields(Limits))
+
+
+def _minimum(name: str) -> float:
+    """What the operator may not go below either."""
+    bounds = SandboxSettings.model_fields[name].metadata
+    return next(float(bound.ge) for bound in bounds if hasattr(bound, "ge"))
+
+
+_LEAST = {name: _minimum(name) for name in _NAMES}
 
 
 def wanted_limits(metadata: Mapping[str, str] | None) -> dict[str, float]:

@@ -28,7 +28,7 @@ class StoreEmbedders:
 
     def default_id(self) -> str:
         """Of new stores. Blocks on disk."""
-        return _embedder_id(self._catalog.default("embedding"))
+        return default_embedder_id(self._catalog)
 
     async def get(self, embedder_id: str) -> Embedder:
         """The model, loaded. Raises ModelNotFound, ModelLoadFailed when the name has got other
@@ -48,6 +48,11 @@ class StoreEmbedders:
             return await self._load(manifest)
         finally:
             self._opening[manifest.id] -= 1
+
+
+def default_embedder_id(catalog: Catalog) -> str:
+    """Of stores that are made now. Blocks on disk."""
+    return _embedder_id(catalog.default("embedding"))
 
 
 def _embedder_id(manifest: ModelManifest) -> str:

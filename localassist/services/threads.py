@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from localassist.schemas.base import Deleted
+from localassist.schemas.base import Deleted, ListQuery, Page
 from localassist.schemas.threads import Thread, ThreadCreate, ThreadUpdate
 from localassist.services.attachments import THREAD_STORE_DAYS, Attachments
 from localassist.services.messages import insert_message
@@ -32,6 +32,9 @@ class Threads:
 
     async def retrieve(self, project: str, thread_id: str) -> Thread:
         return await self._database.read(lambda session: threads.get(session, project, thread_id))
+
+    async def list(self, project: str, query: ListQuery) -> Page[Thread]:
+        return await self._database.read(lambda session: threads.list_page(session, project, query))
 
     async def update(self, project: str, thread_id: str, body: ThreadUpdate) -> Thread:
         def change(session: Session) -> Thread:

@@ -8,6 +8,7 @@ from sqlalchemy import or_, select
 
 from localassist import clock, ids
 from localassist.errors import InvalidRequest, ResourceNotFound
+from localassist.storage import projects
 from localassist.storage.database import Session
 from localassist.storage.tables import ApiKeyRow, ProjectRow
 
@@ -30,21 +31,16 @@ def insert(session: Session, name: str, project: str, sha256: str, ending: str) 
     InvalidRequest when a key has that name, also a revoked one: logs may speak of it."""
     if session.scalar(select(ApiKeyRow.id).where(ApiKeyRow.name == name)) is not None:
         raise InvalidRequest(f"There is a key '{name}' already. Choose another name.", param="name")
-    owner = session.scalar(select(ProjectRow).where(ProjectRow.name == project))
-    if owner is None:
-        owner = ProjectRow(id=ids.new_id("project"), name=project, created_at=clock.now())
-        session.add(owner)
-        session.flush()
     row = ApiKeyRow(
         id=ids.new_id("api_key"),
-        project_id=owner.id,
+        project_id=projects.find_or_make(session, project),
         name=name,
         sha256=sha256,
         ending=ending,
         created_at=clock.now(),
     )
     session.add(row)
-    return _shown(row, owner.name)
+    return _shown(row, project)
 
 
 def all_keys(session: Session) -> list[ApiKey]:

@@ -19,6 +19,8 @@ from pathlib import Path
 from localassist.errors import PayloadTooLarge, StorageCorrupt, StorageUnavailable
 
 CHUNK_BYTES = 1 << 20
+NO_CONTENT = ""
+"""In place of the SHA-256 of a file that was imported without its content."""
 _STALE_SECONDS = 24 * 3600
 _GRACE_SECONDS = 3600
 
@@ -78,6 +80,8 @@ class BlobStore:
 
     def check(self, blob: Blob) -> None:
         """Raise StorageCorrupt when the blob is missing or has another size."""
+        if blob.sha256 == NO_CONTENT:
+            raise StorageCorrupt("The content of this file was not there when it was imported.")
         try:
             size_bytes = self.path(blob.sha256).stat().st_size
         except FileNotFoundError as error:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy import delete as delete_rows
 
 from localassist import clock
-from localassist.storage.blobs import Blob
+from localassist.storage.blobs import NO_CONTENT, Blob
 from localassist.storage.database import Session, in_portions
 from localassist.storage.tables import CodeFileRow, FileRow, ItemRow, ThreadRow
 
@@ -83,7 +83,8 @@ def has_run(session: Session, thread_id: str) -> bool:
 
 
 def _is_alive() -> ColumnElement[bool]:
-    return or_(FileRow.expires_at.is_(None), FileRow.expires_at > clock.now())
+    has_not_expired = or_(FileRow.expires_at.is_(None), FileRow.expires_at > clock.now())
+    return and_(has_not_expired, FileRow.sha256 != NO_CONTENT)
 
 
 def _stored(row: FileRow) -> StoredFile:

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Whose the objects are of callers without a key, and of this machine's own commands.
+DEFAULT_PROJECT = "proj_default"
+
 
 class StorageSettings(BaseModel):
     """``[storage]`` in ``localassist.toml``."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -27,14 +28,25 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 from sqlalchemy.orm import Session
 
 from localassist.errors import ConfigError, ShuttingDown, StorageCorrupt, StorageUnavailable
+from localassist.offline import allow
 from localassist.storage.config import StorageSettings
+from localassist.storage.patience import Patience
 
-__all__ = ["Database", "Session", "after_commit", "in_portions"]
+__all__ = [
+    "MIGRATIONS",
+    "URL_ERRORS",
+    "Database",
+    "Session",
+    "after_commit",
+    "in_portions",
+    "unusable_url",
+]
 
 T = TypeVar("T")
 Transaction = Callable[[Session], T]
+URL_ERRORS = (ArgumentError, NoSuchModuleError, ModuleNotFoundError)
 _log = logging.getLogger(__name__)
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _AFTER_COMMIT = "after_commit"
 # SQLite takes 32,766 values in a statement, PostgreSQL 65,535.
 _MAX_VALUES = 20_000
@@ -46,11 +58,12 @@ class Database:
 
     def __init__(self, url: str, settings: StorageSettings) -> None:
         self.url = url
-        self._write_engine = _engine(url, settings, writes=True)
+        self._patience = Patience(settings.busy_timeout_seconds)
+        self._write_engine = _engine(url, settings, writes=self._patience)
         # Progress (text deltas) is worth keeping but not worth a disk sync each time; the next
         # durable commit syncs what was written before it as well.
-        self._progress_engine = _engine(url, settings, writes=True, synchronous="normal")
-        self._read_engine = _engine(url, settings, writes=False)
+        self._progress_engine = _engine(url, settings, writes=self._patience, synchronous="normal")
+        self._read_engine = _engine(url, settings)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="storage-write")
         self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="storage-read")
         self._is_closed = False
@@ -69,15 +82,11 @@ class Database:
                 f"The data folder {home} cannot be created: {error.strerror}."
             ) from error
         url = settings.url or f"sqlite:///{home / 'localassist.db'}"
+        allow(settings.url)
         try:
             database = cls(url, settings)
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise ConfigError(f"Setting 'storage.url': {error}") from error
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"Setting 'storage.url' needs the Python package {error.name}; for PostgreSQL: "
-                "pip install 'localassist[postgres]'"
-            ) from error
+        except URL_ERRORS as error:
+            raise unusable_url(error) from error
         try:
             database._migrate()
         except DatabaseError as error:
@@ -99,7 +108,35 @@ class Database:
         not a power cut); when it raises, nothing was changed.
         """
         engine = self._write_engine if durable else self._progress_engine
-        return await self._in_thread(self._writer, engine, transaction, commit=True)
+        asked_at = self._patience.waited()
+
+        def patient(session: Session) -> T:
+            self._patience.spend(asked_at)
+            return transaction(session)
+
+        return await self._in_thread(self._writer, engine, patient, commit=True)
+
+    def vacuum(self) -> tuple[int, int]:
+        """Write an SQLite file anew without the room that is free in it; bytes before and after.
+        Blocks, other writers as well. Raises ConfigError for other databases, StorageUnavailable
+        when the disk has no room for the copy; then nothing has changed."""
+        if self._write_engine.dialect.name != "sqlite":
+            raise ConfigError("Only SQLite is vacuumed by hand; PostgreSQL does it by itself.")
+        sizes = []
+        connection = self._write_engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            for statement in ("PRAGMA wal_checkpoint", "VACUUM"):
+                cursor.execute(statement).fetchall()
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                (pages,) = cursor.execute("PRAGMA page_count").fetchone()
+                (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
+                sizes.append(pages * page_bytes)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(f"The database cannot be vacuumed: {error}.") from error
+        finally:
+            connection.close()
+        return sizes[0], sizes[1]
 
     async def close(self) -> None:
         """Finish what is running and disconnect; whoever comes later is told ShuttingDown."""
@@ -122,7 +159,7 @@ class Database:
 
     def _migrate(self) -> None:
         config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS))
         script = ScriptDirectory.from_config(config)
         # Two processes that start together must not both migrate: the writer's transaction
         # (BEGIN IMMEDIATE on SQLite) is the lock, and the loser finds nothing left to do.
@@ -138,6 +175,16 @@ class Database:
                 ) from error
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def unusable_url(error: Exception) -> ConfigError:
+    """What one of ``URL_ERRORS`` means for whoever has set ``storage.url``."""
+    if isinstance(error, ModuleNotFoundError):
+        return ConfigError(
+            f"Setting 'storage.url' needs the Python package {error.name}; for PostgreSQL: "
+            "pip install 'localassist[postgres]'"
+        )
+    return ConfigError(f"Setting 'storage.url': {error}")
 
 
 def in_portions(values: Iterable[T]) -> Iterator[list[T]]:
@@ -190,9 +237,14 @@ def _from_json(text: str) -> Any:
 
 
 def _engine(
-    url: str, settings: StorageSettings, *, writes: bool, synchronous: str | None = None
+    url: str,
+    settings: StorageSettings,
+    *,
+    writes: Patience | None = None,
+    synchronous: str | None = None,
 ) -> Engine:
-    size = 1 if writes else settings.readers
+    """A pool of connections; ``writes`` for the one that transactions of writers use."""
+    size = settings.readers if writes is None else 1
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=size, pool_pre_ping=True)
     engine = create_engine(
@@ -217,6 +269,9 @@ def _engine(
     def _begin(connection: Any) -> None:
         # IMMEDIATE takes the write lock at once: a transaction that read first and then wrote
         # could otherwise fail in the middle when another process wrote in between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if writes is None:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            writes.begin(connection)
 
     return engine

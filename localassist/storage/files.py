@@ -13,7 +13,7 @@ from localassist.errors import ResourceNotFound
 from localassist.schemas.base import ListQuery, Page
 from localassist.schemas.files import File
 from localassist.storage import owned_files, store_files
-from localassist.storage.blobs import Blob
+from localassist.storage.blobs import NO_CONTENT, Blob
 from localassist.storage.database import Session, in_portions
 from localassist.storage.pagination import bury, page
 from localassist.storage.tables import AssistantRow, FileRow, ThreadRow, UploadPartRow
@@ -21,6 +21,7 @@ from localassist.storage.tables import AssistantRow, FileRow, ThreadRow, UploadP
 Holder = TypeVar("Holder", AssistantRow, ThreadRow)
 
 MISSING = "No such File object: {id}"
+_NOT_HERE = "The content was not there when the file was imported."
 
 
 def insert(
@@ -54,6 +55,12 @@ def get(session: Session, project: str, file_id: str) -> tuple[File, Blob]:
     """The file and where its bytes are. Raises ResourceNotFound, also once it has expired."""
     row = _row(session, project, file_id)
     return to_wire(row), Blob(row.sha256, row.bytes)
+
+
+def blob_of(session: Session, file_id: str) -> Blob | None:
+    """Where the bytes of a file are, whatever its project and its expiry; None when it is gone."""
+    row = session.scalar(select(FileRow).where(FileRow.id == file_id))
+    return None if row is None else Blob(row.sha256, row.bytes)
 
 
 def names(session: Session, project: str, file_ids: Iterable[str]) -> dict[str, str]:
@@ -144,7 +151,8 @@ def to_wire(row: FileRow) -> File:
             "bytes": row.bytes,
             "filename": row.filename,
             "purpose": row.purpose,
-            "status": "processed",
+            "status": "error" if row.sha256 == NO_CONTENT else "processed",
+            "status_details": _NOT_HERE if row.sha256 == NO_CONTENT else None,
             "expires_at": row.expires_at,
         }
     )

@@ -123,6 +123,7 @@ def keep_key(
             parent_id=parent_id,
             created_at=row.created_at,
             seq=row.seq,
+            deleted_at=clock.now(),
         )
     )
 

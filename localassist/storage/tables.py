@@ -24,7 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
-DEFAULT_PROJECT = "proj_default"
+from localassist.storage.config import DEFAULT_PROJECT as DEFAULT_PROJECT
+
 ACTIVE_STATUSES = ("queued", "in_progress", "requires_action", "cancelling")
 Json = JSON(none_as_null=True)
 _Seq = BigInteger().with_variant(Integer, "sqlite")
@@ -204,6 +205,8 @@ class FileRow(ObjectRow):
     purpose: Mapped[str] = mapped_column(String(32))
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     expires_at: Mapped[int | None]
+    # When it was first seen that nothing names it, see storage.retention.
+    unused_since: Mapped[int | None]
 
 
 class TombstoneRow(Base):
@@ -215,6 +218,7 @@ class TombstoneRow(Base):
     parent_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int]
     seq: Mapped[int]
+    deleted_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
 
 
 class VectorStoreRow(ObjectRow):

@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from localassist import clock, ids
 from localassist.errors import ResourceNotFound
-from localassist.schemas.base import merge_metadata
+from localassist.schemas.base import ListQuery, Page, merge_metadata
 from localassist.schemas.threads import Thread
 from localassist.storage.database import Session
-from localassist.storage.pagination import bury
+from localassist.storage.pagination import bury, page
 from localassist.storage.tables import ACTIVE_STATUSES, RunRow, ThreadRow
 
 MISSING = "No thread found with id '{id}'."
@@ -35,6 +35,12 @@ def get(session: Session, project: str, thread_id: str) -> Thread:
     return _to_wire(_row(session, project, thread_id))
 
 
+def all_ids(session: Session, project: str) -> list[str]:
+    """The project's threads, oldest first."""
+    mine = select(ThreadRow.id).where(ThreadRow.project_id == project)
+    return list(session.scalars(mine.order_by(ThreadRow.created_at, ThreadRow.seq)))
+
+
 def update(session: Session, project: str, thread_id: str, fields: dict[str, Any]) -> Thread:
     """Change the given fields; metadata is merged, tool resources replaced key by key."""
     row = _row(session, project, thread_id, for_update=True)
@@ -50,6 +56,10 @@ def update(session: Session, project: str, thread_id: str, fields: dict[str, Any
 def delete(session: Session, project: str, thread_id: str) -> None:
     """Raises ResourceNotFound. Messages, runs, steps, events and items go with the thread."""
     bury(session, _row(session, project, thread_id), parent_id=None)
+
+
+def list_page(session: Session, project: str, query: ListQuery) -> Page[Thread]:
+    return page(session, ThreadRow, project, [], query, _to_wire, parent_id=None, missing=MISSING)
 
 
 def lock(session: Session, project: str, thread_id: str) -> str | None:

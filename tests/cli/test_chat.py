@@ -5,12 +5,12 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from localassist.cli import chat
-from localassist.cli.conversation import Conversation
+from localassist.cli.chat import answers, command
+from localassist.cli.chat.conversation import Conversation
 from localassist.client.client import LocalAssist
 from localassist.engine import ScriptedEngine
 from localassist.errors import GenerationFailed
@@ -129,7 +129,7 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
     pipe: Run, engine: ScriptedEngine, localassist_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.enqueue("word " * 2000)
-    original = chat._print_answer
+    original = command.show_answer
 
     def once_it_talks() -> None:
         while not engine.counters.running:
@@ -137,11 +137,11 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
         time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         threading.Thread(target=once_it_talks, daemon=True).start()
-        original(*arguments)
+        original(*arguments, **options)
 
-    monkeypatch.setattr(chat, "_print_answer", interrupted)
+    monkeypatch.setattr(command, "show_answer", interrupted)
     monkeypatch.setattr(engine, "_delay_seconds", 0.02)
     assert pipe("Talk!") == 130
     assert engine.counters.aborted == 1
@@ -150,25 +150,20 @@ def test_an_interrupt_cancels_the_answer_and_keeps_its_beginning(
     assert answer.startswith("word") and len(answer) < 5000
 
 
-def test_a_long_load_is_shown_with_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Talk:
-        def loading(self) -> dict[str, float]:
-            return {"big": 0.424} if is_loading else {}
-
-    is_loading = True
-    line = chat.LoadLine(cast(Conversation, Talk()))
-    assert line.__rich__() == "Loading the model and reading …"
-    monkeypatch.setattr(chat, "_SHORT_WAIT_SECONDS", 0)
-    assert line.__rich__() == "Loading big 42% …"
-    is_loading = False
-    assert line.__rich__() == "Loading the model and reading …"
-
-
-def test_what_is_loading_is_asked_of_the_server(engine: ScriptedEngine) -> None:
+def test_a_long_load_is_shown_with_how_far_it_is(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = "Loading the model and reading …"
+    loading: dict[str, float] = {"big": 0.424}
     client = LocalAssist()
-    conversation = Conversation(client, None, "gpt-4o")
-    assert conversation.loading() == {}
-    line = chat.LoadLine(conversation)
+    line = answers.LoadLine(Conversation(client, "gpt-4o"))
+    with monkeypatch.context() as patch:
+        patch.setattr("localassist.client.client.loading", lambda _: loading)
+        assert line.__rich__() == reading
+        line._started -= 10
+        assert line.__rich__() == "Loading big 42% …"
+        loading.clear()
+        assert line.__rich__().startswith(f"{reading} 1")
+    assert line.__rich__().startswith(f"{reading} 1")
     client.close()
-    line._started -= 10
-    assert line.__rich__() == "Loading the model and reading …"
+    assert line.__rich__() == reading

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from localassist.cli import tool_calls
+from localassist.cli.chat import tool_calls
 from localassist.client.tool_runner import CallResult, FunctionCall
 from localassist.engine import ScriptedEngine
 from tests.cli.conftest import Run
@@ -149,7 +149,7 @@ def test_an_interrupt_inside_a_function_ends_the_answer_only(
         patch.setattr(tool_calls, "show_call", interrupt_soon)
         code = terminal("Wait!\rStill there?\r/exit\r", "--tools", tools, "--yes")
     out, _ = capsys.readouterr()
-    assert (code, out) == (0, "waiting\n\nHere again.\n")
+    assert (code, out) == (0, "waiting\nHere again.\n")
     assert "Still there?" in told(engine)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localassist.cli.code import CodeView, image_names, save
+from localassist.cli.chat.code import CodeView, image_names, save
 from localassist.client.tool_runner import CodePiece
 from tests.cli.conftest import Run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localassist.cli.tool_file import load_tools
+from localassist.cli.chat.tool_file import load_tools
 from localassist.errors import ConfigError
 
 TYPED = "def {name}(x: int) -> int:\n    return x\n\n\n"

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from localassist.engine import ScriptedEngine
 from localassist.errors import RequestError
 from localassist.schemas.assistants import AssistantCreate
 from localassist.schemas.base import Body
@@ -28,8 +30,11 @@ from localassist.schemas.vector_stores import (
 )
 from localassist.server.config import ServerSettings
 from localassist.services import uploads
-from tests.conformance.conftest import Talk
+from tests.conformance import serving
+from tests.conformance.conftest import Talk, begin
+from tests.conformance.serving import MODEL, scripted_settings
 from tests.conformance.wire import raw
+from tests.server.serving import Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 
@@ -341,6 +346,29 @@ def test_a_run_of_which_nothing_is_said(client: openai.OpenAI, talk: Talk) -> No
         "reasoning_effort": None,
         "file_ids": [],
     }
+
+
+@pytest.mark.parametrize("transport_name", ["in_process", "on_socket"])
+def test_a_full_queue(transport_name: str, tmp_path: Path) -> None:
+    """One run is worked, one waits, and there is no room for a third."""
+    stage = Stage()
+    stage.engine = ScriptedEngine(default_reply="word " * 2000, delay_seconds=0.05, model_id=MODEL)
+    queue = scripted_settings(tmp_path, runs={"concurrency": 1, "max_queued": 1})
+    with getattr(serving, transport_name)(queue, stage) as shared:
+        impatient = shared.with_options(max_retries=0)
+        worked, waiting, refused = (begin(impatient) for _ in range(3))
+        runs = impatient.beta.threads.runs
+        runs.create(**worked.ids)
+        runs.create(**waiting.ids)
+        with pytest.raises(openai.RateLimitError, match="Rate limit reached for runs") as error:
+            runs.create(**refused.ids)
+        assert (error.value.status_code, error.value.code) == (429, "rate_limit_exceeded")
+        assert error.value.type == "requests"
+        assert error.value.response.headers["retry-after"] == "1"
+        assert not runs.list(refused.thread_id).data
+        for talk in (worked, waiting):
+            impatient.beta.threads.delete(talk.thread_id)
+        runs.create(**refused.ids)
 
 
 def test_a_search_brings_ten(client: openai.OpenAI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +58,18 @@ def test_a_failed_run_is_found_by_its_request_and_its_id(
     assert requests["GET /v1/threads/thread_nowhere"] == 404
     text = said.getvalue().lower()
     assert SECRET not in text and "private" not in text
+
+
+def test_what_the_server_underneath_says_is_in_the_log(
+    localassist_home: Path, said: io.StringIO
+) -> None:
+    """Its lines have a form of their own otherwise, or none."""
+    with on_socket(scripted_settings(localassist_home), Stage()) as client:
+        port = client.base_url.port
+        assert port is not None
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"\x00\x01\r\n\r\n")
+            assert b" 400 " in connection.recv(4096)
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    (refused,) = [line for line in lines if line["level"] == "warning"]
+    assert refused["logger"] == "uvicorn.error" and "Invalid HTTP" in refused["message"]

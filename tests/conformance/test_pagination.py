@@ -9,6 +9,8 @@ from typing import Any
 import openai
 import pytest
 
+from localassist.client.threads import list_threads
+
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 
 
@@ -95,7 +97,12 @@ def _files(client: openai.OpenAI) -> tuple[list[str], Any]:
     return made, lambda **page: client.files.list(purpose="batch", **page)
 
 
-@pytest.mark.parametrize("make", [_assistants, _runs, _files])
+def _threads(client: openai.OpenAI) -> tuple[list[str], Any]:
+    made = [client.beta.threads.create().id for _ in range(3)]
+    return made, lambda **page: list_threads(client, **page)
+
+
+@pytest.mark.parametrize("make", [_assistants, _runs, _files, _threads])
 def test_every_list_is_newest_first_and_paged(
     client: openai.OpenAI, make: Callable[[openai.OpenAI], tuple[list[str], Any]]
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from localassist.client.threads import list_threads
 from localassist.engine import ScriptedEngine
 from localassist.runtime import open_keys
 from localassist.settings import Settings
@@ -158,8 +159,10 @@ def test_lists_hold_only_ones_own(
 ) -> None:
     ours, theirs = callers
     assert anna.file in {file.id for file in ours.files.list()}
-    for lists in (theirs.files, theirs.beta.assistants, theirs.vector_stores):
-        assert not {one.id for one in lists.list()} & set(vars(anna).values())
+    assert anna.thread in {thread.id for thread in list_threads(ours)}
+    every: list[Any] = [theirs.files, theirs.beta.assistants, theirs.vector_stores]
+    for found in (*(lists.list() for lists in every), list_threads(theirs)):
+        assert not {one.id for one in found} & set(vars(anna).values())
 
 
 def test_the_owner_still_has_everything(

@@ -174,3 +174,17 @@ def test_parts_of_the_size_that_clients_send(client: openai.OpenAI) -> None:
     part_ids = [add(client, upload, bytes(PART)), add(client, upload, b"x")]
     done = client.uploads.complete(upload.id, part_ids=part_ids)
     assert done.file is not None and done.file.bytes == PART + 1
+
+
+@pytest.mark.parametrize("name", ["expires_after", "filename", "x" * 3000])
+def test_other_fields_of_a_form_are_refused_by_name(client: openai.OpenAI, name: str) -> None:
+    """As in a JSON body: what was meant would otherwise be lost without a word."""
+    files = {"file": ("a.txt", b"text")}
+    answer = raw(client, "POST", "/files", files=files, data={"purpose": "assistants", name: "1"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "unknown_parameter")
+    assert name[:50] in error["message"] and len(error["message"]) < 300
+    upload = begin(client, 1)
+    part = {"data": ("upload", b"x")}
+    answer = raw(client, "POST", f"/uploads/{upload.id}/parts", files=part, data={name: "1"})
+    assert answer.json()["error"]["code"] == "unknown_parameter"

@@ -77,6 +77,15 @@ def test_cells_are_what_half_of_the_memory_holds(
     assert affordable_cells(SMALL, settings, trained, memory_bytes) == cells
 
 
+def test_cells_share_the_memory_with_the_weights() -> None:
+    """A model of 9 GB on a machine of 16 GB: its cells get half of the other seven."""
+    large = {**SMALL, "llama.block_count": 48, "llama.embedding_length": 5120}
+    large |= {"llama.attention.head_count": 40, "llama.attention.head_count_kv": 8}
+    cells = affordable_cells(large, SETTINGS, 32_768, 16_000 * MIB, 9_000 * MIB)
+    assert cells == 18_432 < affordable_cells(large, SETTINGS, 32_768, 16_000 * MIB)
+    assert affordable_cells(large, SETTINGS, 32_768, 8_000 * MIB, 9_000 * MIB) == 2048
+
+
 def test_what_is_left_open_follows_a_budget_that_is_set() -> None:
     """Who gives a small model half a gigabyte has not asked for its refusal."""
     for budget_mb, cells in ((512, 8192), (256, 5632), (64, 2048)):

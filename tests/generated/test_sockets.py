@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -164,6 +165,64 @@ def test_a_body_may_take_its_time(client: openai.OpenAI, monkeypatch: pytest.Mon
             connection.recv(1)
         connection.settimeout(TIMEOUT_SECONDS)
         connection.sendall(b"}")
+        assert judge(read_all(connection))[0] == 200
+
+
+def trickle(connection: socket.socket) -> bytes:
+    """A byte now and then, until the server has had enough; returns what it says."""
+    connection.settimeout(0.05)
+    answer = b""
+    for _ in range(20 * TIMEOUT_SECONDS):
+        try:
+            connection.sendall(b" ")
+            while piece := connection.recv(2**16):
+                answer += piece
+            return answer
+        except TimeoutError:
+            continue
+        except OSError:
+            return answer
+    raise AssertionError("the server goes on reading")
+
+
+JSON = b"POST /v1/threads HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{"
+FORM = (
+    b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    b"Content-Length: 100000\r\n\r\n--x\r\n"
+    b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+)
+CHUNKS = b"POST /v1/threads HTTP/1.1\r\nHost: x\r\n" + CHUNKED + b"\r\n100000\r\n{"
+
+
+@pytest.mark.parametrize("begun", [JSON, FORM, CHUNKS])
+def test_a_body_that_trickles_in_is_not_waited_for(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(protocol.HttpProtocol, "body_seconds", 0.3)
+    with connected(client) as connection:
+        connection.sendall(begun)
+        status, message = judge(trickle(connection))
+        assert status == 408 and message is not None and "too slow" in message
+    assert client.models.list().data
+
+
+def test_a_body_that_nobody_reads_holds_no_connection(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol.HttpProtocol, "body_seconds", 0.3)
+    with connected(client) as connection:
+        connection.sendall(JSON.replace(b"/v1/threads", b"/v1/nothing"))
+        answer = trickle(connection)
+        assert judge(answer)[0] == 404 and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_large_body_has_more_time(client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol.HttpProtocol, "body_seconds", 0.3)
+    body = b'{"metadata": {}}' + b" " * 2**22
+    with connected(client) as connection:
+        connection.sendall(request(b"POST /v1/threads", body=body)[:-1])
+        time.sleep(0.6)  # more than a small one may take
+        connection.sendall(b" ")
         assert judge(read_all(connection))[0] == 200
 
 

@@ -70,3 +70,16 @@ def gguf(
     header += b"".join(text(key) + value(item) for key, item in entries.items())
     header += b"".join(tensors)
     return header + b"\0" * (-len(header) % 32) + b"\1" * weights_bytes
+
+
+def split_gguf(name: str, count: int) -> dict[str, bytes]:
+    """The parts of a little model, as llama.cpp's splitter writes them: all metadata in the first,
+    and one tensor in each."""
+    parts = {}
+    for number in range(count):
+        facts = {"split.no": number, "split.count": count, "split.tensors.count": count}
+        metadata = {**(LLAMA if number == 0 else {}), **facts}
+        tensors = [tensor(f"t{number}", (32,), 0, 0)]
+        content = gguf(metadata=metadata, tensors=tensors, weights_bytes=128)
+        parts[f"{name}-{number + 1:05}-of-{count:05}.gguf"] = content
+    return parts

@@ -49,17 +49,19 @@ def test_an_illegal_wanted_id_is_refused(wanted: str) -> None:
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        (header(split__count=3), "one of 3 parts"),
+        (header(split__count=3), "one of 3 parts of a model, and parts are found by their names"),
         (header(general__type="adapter"), "adapter"),
         (header(general__type="mmproj"), "image projector"),
         (header(general__architecture="clip"), "image projector"),
         (header(general__architecture="nomic-bert"), "embedding model"),
+        (header(llama__pooling_type=3), "embedding model"),
+        (header(general__type="imatrix"), "importance matrix"),
         (header(tensor_count=0), "no weights"),
     ],
 )
 def test_what_is_no_chat_model_is_named(odd: GgufHeader, said: str) -> None:
     with pytest.raises(ModelFileRejected, match=said):
-        check_chat_model(PATH, odd)
+        check_chat_model(PATH, [odd])
 
 
 @pytest.mark.parametrize("mode", ["native", "guided", "none", "auto"])

@@ -13,7 +13,7 @@ import pytest
 from localassist.errors import ModelFileRejected, StorageUnavailable
 from localassist.registry import weights
 from localassist.registry.manifest import FileSource, ModelManifest, PackageSource
-from localassist.registry.weights import Verifier, copy_file, find_weights, write_text
+from localassist.registry.weights import Verifier, copy_weights, find_weights, write_text
 from tests.registry.conftest import WriteGguf
 
 
@@ -75,13 +75,13 @@ def test_a_file_is_hashed_once_and_again_after_a_change(
     path = write_gguf()
     manifest = manifest_of(path)
     hashed: list[Path] = []
-    original = weights.hash_file
+    original = weights.hash_weights
 
     def counting(path: Path, progress: weights.Progress | None = None) -> str:
         hashed.append(path)
         return original(path, progress)
 
-    monkeypatch.setattr(weights, "hash_file", counting)
+    monkeypatch.setattr(weights, "hash_weights", counting)
     memory = tmp_path / "data" / "verified.json"
     Verifier(memory).verify(manifest, path)
     Verifier(memory).verify(manifest, path)
@@ -113,7 +113,7 @@ def test_a_wrong_size_is_told_without_hashing(
 ) -> None:
     path = write_gguf()
     manifest = manifest_of(path, size_bytes=7)
-    monkeypatch.setattr(weights, "hash_file", None)
+    monkeypatch.setattr(weights, "hash_weights", None)
     with pytest.raises(ModelFileRejected, match="expected 7 bytes"):
         Verifier(tmp_path / "verified.json").verify(manifest, path)
 
@@ -159,7 +159,8 @@ def test_a_copy_is_whole_and_reports_its_progress(tmp_path: Path) -> None:
     source.write_bytes(bytes(3 * 2**20 + 5))
     seen: list[tuple[int, int]] = []
     target = tmp_path / "new" / "target"
-    sha256 = copy_file(source, target, lambda done, total: seen.append((done, total)))
+    place, sha256 = copy_weights(source, target, lambda done, total: seen.append((done, total)))
+    assert place == target
     assert sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert target.read_bytes() == source.read_bytes()
     assert seen[-1] == (3 * 2**20 + 5, 3 * 2**20 + 5)
@@ -167,8 +168,12 @@ def test_a_copy_is_whole_and_reports_its_progress(tmp_path: Path) -> None:
 
 
 def test_a_failed_copy_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileRejected):
-        copy_file(tmp_path / "absent", tmp_path / "new" / "target")
+    def broken(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "source").write_bytes(b"weights")
+    with pytest.raises(KeyboardInterrupt):
+        copy_weights(tmp_path / "source", tmp_path / "new" / "target", broken)
     assert list((tmp_path / "new").iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,29 @@ async def test_a_locked_database_is_reported_after_the_timeout(tmp_path: Path) -
     other.execute("ROLLBACK")
     other.close()
     await database.write(add_project("late"))
+    await database.close()
+
+
+async def test_writes_that_wait_for_another_process_fail_together(tmp_path: Path) -> None:
+    """Not one after the other; and what is asked for later has the whole time again."""
+    seconds = 0.5
+    database = Database.open(tmp_path, StorageSettings(busy_timeout_seconds=seconds))
+    other = sqlite3.connect(tmp_path / "localassist.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    many = [database.write(add_project(f"late {n}"), durable=n % 2 == 0) for n in range(20)]
+    refused = await asyncio.gather(*many, return_exceptions=True)
+    took = time.monotonic() - began
+    assert all(isinstance(error, StorageUnavailable) for error in refused)
+    assert seconds <= took < 10 * seconds  # twenty in turn would take twenty times as long
+    began = time.monotonic()
+    with pytest.raises(StorageUnavailable, match="locked"):
+        await database.write(add_project("later"))
+    assert time.monotonic() - began >= 0.9 * seconds
+    other.execute("ROLLBACK")
+    other.close()
+    await database.write(add_project("free"))
+    assert "free" in await database.read(names)
     await database.close()
 
 

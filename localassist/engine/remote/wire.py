@@ -24,6 +24,7 @@ from localassist.errors import (
     GenerationFailed,
     LocalAssistError,
 )
+from localassist.offline import allow
 
 _CONNECT_SECONDS = 5.0
 _LONGEST_LINE_BYTES = 2**24
@@ -70,6 +71,7 @@ class Wire:
             # Only built where it is needed: reading the certificates takes a while.
             "verify": _certificates() if address.url.startswith("https:") else False,
         }
+        allow(address.url)
         self._client = httpx.Client(**self._options)
 
     def get(self, path: str) -> Any:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localassist.child import read_request, say
-from localassist.retrieval.embedders.openvino import OpenVinoModel, Precision, without_telemetry
+from localassist.offline import switch_off
+from localassist.retrieval.embedders.openvino import OpenVinoModel, Precision
 from localassist.retrieval.embedders.sentence import encode, load_model, tokens_of
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def unsupported(model: Any) -> str | None:
 def convert(model: Any, target: Path) -> None:
     """Write ``model.xml``, ``model.bin``, ``tokenizer.json`` and ``model.json`` into a folder.
     Leaves the model as it was."""
-    with without_telemetry():
-        import openvino
+    switch_off()
+    import openvino
     import torch
 
     transformer = model[0].auto_model
@@ -119,8 +120,8 @@ def convert(model: Any, target: Path) -> None:
 
 
 def _precisions() -> list[Precision]:
-    with without_telemetry():
-        import openvino
+    switch_off()
+    import openvino
 
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ["bf16", "f32"] if "BF16" in able else ["f32"]

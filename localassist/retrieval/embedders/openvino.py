@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from localassist.errors import ModelLoadFailed
+from localassist.offline import switch_off
 from localassist.retrieval.embedders.batches import BatchQueue
 from localassist.retrieval.embedders.tokens import Tokens
 
@@ -37,8 +36,8 @@ class OpenVinoModel:
     def __init__(self, folder: Path, precision: Precision) -> None:
         """Takes some tenths of a second. Raises ModelLoadFailed."""
         try:
-            with without_telemetry():
-                import openvino
+            switch_off()  # importing it would be reported to its makers
+            import openvino
 
             facts = json.loads((folder / "model.json").read_bytes())
             self.tokens = Tokens((folder / "tokenizer.json").read_text("utf-8"), facts["window"])
@@ -103,18 +102,3 @@ class OpenVinoEmbedder:
 
     def close(self) -> None:
         self._queue.close()
-
-
-@contextmanager
-def without_telemetry() -> Iterator[None]:
-    """Import ``openvino`` inside: else it reports every import and conversion to its makers. It
-    takes this package's absence for an answer."""
-    name = "openvino_telemetry"
-    known = sys.modules.get(name)
-    sys.modules[name] = None  # type: ignore[assignment]  # this is how an import is refused
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-        if known is not None:
-            sys.modules[name] = known

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localassist.errors import ModelLoadFailed
+from localassist.offline import switch_off
 from localassist.retrieval.embedders.batches import BatchQueue
 from localassist.retrieval.embedders.tokens import Tokens, well_formed
 
@@ -74,8 +74,7 @@ def encode(model: Any, texts: Sequence[str]) -> Vectors:
 
 def load_model(folder: Path) -> Any:
     """The SentenceTransformer in a folder, on the processor. Raises ModelLoadFailed."""
-    # The libraries look a model up on the network even when it is given as a folder.
-    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    switch_off()  # they look a model up on the network even when it is given as a folder
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 

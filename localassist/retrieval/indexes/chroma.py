@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localassist.errors import IndexUnavailable
+from localassist.offline import switch_off
 from localassist.retrieval.indexes.base import Nearest
 
 if TYPE_CHECKING:
@@ -34,15 +35,13 @@ class ChromaIndex:
 
     @classmethod
     def open(cls, folder: Path, dimensions: int) -> ChromaIndex:
+        switch_off()
         import chromadb
-        from chromadb.config import Settings
 
         folder.mkdir(parents=True, exist_ok=True)
         client: Any = None
         try:
-            client = chromadb.PersistentClient(
-                str(folder), settings=Settings(anonymized_telemetry=False)
-            )
+            client = chromadb.PersistentClient(str(folder), settings=_settings())
             hnsw: Any = {"space": "ip", "ef_search": _EF_SEARCH}
             collection = client.get_or_create_collection(
                 _COLLECTION,
@@ -91,6 +90,19 @@ class ChromaIndex:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _settings() -> Any:
+    """Chroma's own, with nothing from the environment or a ``.env`` file where the process was
+    started: those could name a server to keep vectors on, or one to send traces to."""
+    from chromadb.config import Settings
+
+    class Bare(Settings):
+        @classmethod
+        def settings_customise_sources(cls, *sources: Any, **named: Any) -> tuple[Any, ...]:
+            return (named["init_settings"],)
+
+    return Bare(anonymized_telemetry=False)
 
 
 def _unavailable(folder: Path, error: Exception) -> IndexUnavailable:

@@ -2,7 +2,7 @@
 
 It gets a JSON request a line and answers each with a frame (``write_frame``). It may only read:
 memory, processor time and open files are limited, written files have to be empty. It ends with
-its parent, or when its input does. The network is not closed to it.
+its parent, or when its input does. Its Python code reaches no other machine; C libraries could.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from localassist.errors import RetrievalError
+from localassist.offline import seal
 from localassist.retrieval.documents import ParsedDocument, Place
 from localassist.retrieval.parsers.language import identifier
 from localassist.retrieval.parsers.reading import read_document
@@ -37,6 +38,7 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 def main(arguments: Sequence[str]) -> None:
     """Arguments: the parent's process id, and the memory in MiB that files may take."""
+    seal()
     parent, memory_mb = map(int, arguments)
     requests, replies = _take_pipes()
     identifier()

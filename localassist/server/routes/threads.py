@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from localassist.schemas.base import ListQuery
 from localassist.schemas.threads import ThreadCreate, ThreadUpdate
 from localassist.server.deps import path_id, project_of, read_body, reply, runtime_of
 
@@ -13,6 +14,11 @@ from localassist.server.deps import path_id, project_of, read_body, reply, runti
 async def create(request: Request) -> Response:
     body = await read_body(request, ThreadCreate)
     return reply(request, await runtime_of(request).threads.create(project_of(request), body))
+
+
+async def list_(request: Request) -> Response:
+    query = ListQuery.parse(request.query_params)
+    return reply(request, await runtime_of(request).threads.list(project_of(request), query))
 
 
 async def retrieve(request: Request) -> Response:
@@ -36,6 +42,7 @@ async def delete(request: Request) -> Response:
 
 ROUTES = [
     Route("/threads", create, methods=["POST"]),
+    Route("/threads", list_, methods=["GET"]),
     Route("/threads/{thread_id}", retrieve, methods=["GET"]),
     Route("/threads/{thread_id}", update, methods=["POST"]),
     Route("/threads/{thread_id}", delete, methods=["DELETE"]),

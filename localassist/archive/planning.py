@@ -1,0 +1,191 @@
+"""What an import changes in a data folder: decided before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from localassist import clock
+from localassist.archive.context import items_of, written_files
+from localassist.archive.gathering import Gathered
+from localassist.archive.reading import Reading
+from localassist.schemas.assistants import Assistant
+from localassist.schemas.files import File
+from localassist.schemas.vector_stores import StoreFile, VectorStore
+from localassist.storage import imports
+from localassist.storage.database import Session
+from localassist.storage.imports import Talk
+
+Policy = Literal["fail", "skip", "replace"]
+Verb = Literal["new", "replaced", "skipped"]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is going to be written. ``tally`` counts objects by what people call them and by what
+    becomes of them; ``lost`` are files whose content is not there."""
+
+    files: list[File] = field(default_factory=list)
+    stores: list[tuple[VectorStore, list[StoreFile]]] = field(default_factory=list)
+    assistants: list[Assistant] = field(default_factory=list)
+    talks: list[Talk] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    tally: dict[str, Counter[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, family: str, verb: str, number: int = 1) -> None:
+        self.tally.setdefault(family, Counter())[verb] += number
+
+
+@dataclass(slots=True)
+class _Decider:
+    """Whether objects are taken, by what is there already."""
+
+    session: Session
+    project: str | None
+    policy: Policy
+    reading: Reading
+    gathered: Gathered
+    plan: Plan
+
+    def taken(self, kind: str, family: str, found: Mapping[str, Any]) -> list[Any]:
+        there = imports.holders(self.session, kind, list(found))
+        kept = []
+        for object_id, value in found.items():
+            holder = there.get(object_id)
+            verb: Verb | None = "new" if holder is None else None
+            if holder is not None:
+                verb = self._verb(object_id, holder.project)
+            if verb is None:
+                continue
+            self.plan.count(family, verb)
+            if verb != "skipped":
+                kept.append(value)
+        return kept
+
+    def _verb(self, object_id: str, project: str) -> Verb | None:
+        if project != self.project:
+            self._refuse(object_id, f"{object_id} belongs to another project of this data folder.")
+            return None
+        if self.policy == "fail":
+            self._refuse(
+                object_id,
+                f"{object_id} is there already (see --on-conflict: skip or replace).",
+            )
+            return None
+        return "replaced" if self.policy == "replace" else "skipped"
+
+    def _refuse(self, object_id: str, why: str) -> None:
+        self.reading.refuse(self.gathered.places.get(object_id, object_id), why)
+
+
+def plan_import(
+    session: Session,
+    project: str | None,
+    gathered: Gathered,
+    reading: Reading,
+    policy: Policy,
+    *,
+    knows_model: Callable[[str], bool],
+) -> Plan:
+    """``project`` is None where it is going to be made. What cannot be done is added to
+    ``reading.problems``."""
+    plan = Plan(notes=list(gathered.notes))
+    decider = _Decider(session, project, policy, reading, gathered, plan)
+    _plan_files(decider)
+    plan.assistants = decider.taken("assistant", "assistants", gathered.assistants)
+    there = _there(session, project, plan, gathered)
+    _plan_stores(decider, there)
+    _plan_talks(decider, there)
+    names = {assistant.model for assistant in plan.assistants}
+    if unknown := sorted(name for name in names if not knows_model(name)):
+        plan.notes.append(
+            f"Assistants name models that are not here: {', '.join(unknown[:10])}. Give those "
+            "names to a model with models.aliases, or change the assistants."
+        )
+    return plan
+
+
+def _plan_files(decider: _Decider) -> None:
+    gathered, plan = decider.gathered, decider.plan
+    alive = {
+        file_id: file
+        for file_id, file in gathered.files.items()
+        if file.expires_at is None or file.expires_at > clock.now()
+    }
+    if expired := len(gathered.files) - len(alive):
+        plan.notes.append(f"{expired} files had expired and are left out.")
+    # A content that comes for a record without one is no conflict.
+    empty = imports.without_content(decider.session, list(alive))
+    filled = {i: file for i, file in alive.items() if i in empty and i in gathered.contents}
+    holders = imports.holders(decider.session, "file", list(filled))
+    filled = {i: f for i, f in filled.items() if holders[i].project == decider.project}
+    rest = {file_id: file for file_id, file in alive.items() if file_id not in filled}
+    plan.files = [*filled.values(), *decider.taken("file", "files", rest)]
+    if filled:
+        plan.count("files", "replaced", len(filled))
+    plan.lost = {file.id for file in plan.files if file.id not in gathered.contents}
+    if plan.lost:
+        plan.notes.append(
+            f"{len(plan.lost)} files come without their content: they are listed with the status "
+            "'error', messages and citations that name them stay readable, and nothing can read "
+            "or search them. Importing again with the contents fills them in."
+        )
+
+
+def _there(
+    session: Session, project: str | None, plan: Plan, gathered: Gathered
+) -> Collection[str]:
+    """The ids of files that will be there."""
+    coming = {file.id for file in plan.files}
+    wanted = gathered.named_files - coming
+    known = imports.holders(session, "file", list(wanted))
+    present = coming | {file_id for file_id, who in known.items() if who.project == project}
+    if missing := len(gathered.named_files - present):
+        plan.notes.append(f"{missing} files are named that are neither in it nor here.")
+    return present
+
+
+def _plan_stores(decider: _Decider, there: Collection[str]) -> None:
+    gathered, plan = decider.gathered, decider.plan
+    for store in decider.taken("vector_store", "vector stores", gathered.stores):
+        members = [file for file in gathered.store_files.get(store.id, ()) if file.id in there]
+        plan.stores.append((store, members))
+    if missing := sum(
+        file.id not in there for members in gathered.store_files.values() for file in members
+    ):
+        plan.notes.append(f"{missing} entries of vector stores are left out: their files are gone.")
+
+
+def _plan_talks(decider: _Decider, there: Collection[str]) -> None:
+    gathered, plan = decider.gathered, decider.plan
+    threads = decider.taken("thread", "threads", gathered.threads)
+    for busy in sorted(imports.busy_threads(decider.session, [each.id for each in threads])):
+        decider.reading.refuse(gathered.places.get(busy, busy), f"A run is active on {busy}.")
+    for thread in threads:
+        messages = gathered.messages.get(thread.id, [])
+        runs = gathered.runs.get(thread.id, [])
+        steps = gathered.steps.get(thread.id, [])
+        items = items_of(messages, runs, steps)
+        written = {p: i for p, i in written_files(messages).items() if i in there}
+        plan.talks.append(Talk(thread, messages, runs, steps, items, written))
+        plan.count("messages", "new", len(messages))
+        plan.count("runs", "new", len(runs))
+    taken = {thread.id for thread in threads}
+    for kind, groups in (
+        ("thread.message", gathered.messages),
+        ("thread.run", gathered.runs),
+        ("thread.run.step", gathered.steps),
+    ):
+        ids = {
+            each.id: thread_id
+            for thread_id, values in groups.items()
+            if thread_id in taken
+            for each in values
+        }
+        for object_id, holder in imports.holders(decider.session, kind, list(ids)).items():
+            if holder.thread_id != ids[object_id]:
+                place = gathered.places.get(object_id, object_id)
+                decider.reading.refuse(place, f"{object_id} is in another thread here.")

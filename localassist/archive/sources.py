@@ -1,0 +1,157 @@
+"""Where an import comes from: a folder, a zip archive, a tar archive, or one file of JSON.
+
+Nothing is ever unpacked to a path that a source names: parts are read as streams, and their names
+only say what they are.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+from localassist.errors import ConfigError
+
+_MOST_PARTS = 1_000_000
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of a source, by its path in it, with ``/``."""
+
+    name: str
+    size_bytes: int
+
+
+class Source(Protocol):
+    """An open source. ``read`` raises ConfigError for a part that cannot be read."""
+
+    def parts(self) -> list[Part]:
+        """All files, in the order of their names."""
+        ...
+
+    def chunks(self, part: Part) -> Iterator[bytes]:
+        """The bytes of a part; never more than its size."""
+        ...
+
+
+@contextmanager
+def opened_source(path: Path) -> Iterator[Source]:
+    """Raises ConfigError when it is nothing that can be read."""
+    with ExitStack() as stack:
+        try:
+            yield _open(path, stack)
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+            raise ConfigError(f"{path} is damaged: {error}.") from error
+        except NotImplementedError as error:
+            raise ConfigError(f"{path} cannot be read: {error}.") from error
+
+
+def read_part(source: Source, part: Part) -> bytes:
+    """All of a part."""
+    return b"".join(source.chunks(part))
+
+
+def _open(path: Path, stack: ExitStack) -> Source:
+    if path.is_dir():
+        return _Folder(path)
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    if zipfile.is_zipfile(path):
+        return _Zip(stack.enter_context(zipfile.ZipFile(path)))
+    if path.suffix.lower() not in (".json", ".jsonl", ".ndjson") and tarfile.is_tarfile(path):
+        return _Tar(stack.enter_context(tarfile.open(path)))
+    return _File(path)
+
+
+class _Folder:
+    """Links are not followed: they may lead out of the folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def parts(self) -> list[Part]:
+        found = [path for path in self._path.rglob("*") if path.is_file() and not path.is_symlink()]
+        _check_number(len(found))
+        names = [(path.relative_to(self._path).as_posix(), path.stat().st_size) for path in found]
+        return [Part(name, size_bytes) for name, size_bytes in sorted(names)]
+
+    def chunks(self, part: Part) -> Iterator[bytes]:
+        path = self._path / part.name
+        try:
+            with path.open("rb") as file:
+                yield from _limited(file, part)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._infos = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+        _check_number(len(self._infos))
+
+    def parts(self) -> list[Part]:
+        return [Part(name, self._infos[name].file_size) for name in sorted(self._infos)]
+
+    def chunks(self, part: Part) -> Iterator[bytes]:
+        try:
+            with self._archive.open(self._infos[part.name]) as file:
+                yield from _limited(file, part)
+        except RuntimeError as error:
+            raise ConfigError(f"{part.name} cannot be read: {error}.") from error
+        except zipfile.BadZipFile as error:
+            raise ConfigError(f"{part.name} is damaged: {error}.") from error
+
+
+class _Tar:
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+        self._members = {member.name: member for member in archive if member.isreg()}
+        _check_number(len(self._members))
+
+    def parts(self) -> list[Part]:
+        return [Part(name, self._members[name].size) for name in sorted(self._members)]
+
+    def chunks(self, part: Part) -> Iterator[bytes]:
+        file = self._archive.extractfile(self._members[part.name])
+        yield from _limited(cast(IO[bytes], file), part)
+
+
+class _File:
+    """One file, which is the only part."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def parts(self) -> list[Part]:
+        return [Part(self._path.name, self._path.stat().st_size)]
+
+    def chunks(self, part: Part) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            yield from _limited(file, part)
+
+
+def _limited(file: IO[bytes], part: Part) -> Iterator[bytes]:
+    left = part.size_bytes
+    while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
+        left -= len(chunk)
+        yield chunk
+    if left == 0:
+        file.read(1)  # a zip compares its checksum when it comes to the end
+    if left:
+        raise ConfigError(f"{part.name} is cut short: {left} bytes are missing.")
+
+
+def _check_number(count: int) -> None:
+    if count > _MOST_PARTS:
+        raise ConfigError(f"There are {count:,} files in it; at most {_MOST_PARTS:,} are read.")

@@ -1,0 +1,1 @@
+"""What ``install.sh`` does, out of localassist's own wheel. Standard library only."""

@@ -1,0 +1,129 @@
+"""Programs that the installer runs: Python's venv and pip, and what they have installed.
+
+None of them reaches a network: pip has no index and reads no configuration. Standard library only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from localassist.bundle.files import WHEELS
+from localassist.bundle.manifest import TargetFacts
+from localassist.errors import BundleError
+
+_TRY_LLAMA = """
+import importlib.util
+if importlib.util.find_spec("llama_cpp"):
+    import llama_cpp
+    llama_cpp.llama_backend_init()
+    llama_cpp.llama_print_system_info()
+"""
+_SIGILL = -4
+
+
+def environment(home: Path | None) -> dict[str, str]:
+    """Ours, without what would steer Python or pip elsewhere."""
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(("PIP_", "PYTHON", "VIRTUAL_ENV"))
+    }
+    environ.update(PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    environ.update(PIP_NO_INPUT="1", PIP_ROOT_USER_ACTION="ignore")
+    if home is not None:
+        environ["LOCALASSIST_HOME"] = str(home)
+    return environ
+
+
+def make_environment(folder: Path) -> None:
+    """An environment without pip: the bundle's own is used, which asks less of the system."""
+    base = getattr(sys, "_base_executable", sys.executable)
+    command = [base, "-I", "-m", "venv", "--without-pip", str(folder)]
+    _check(command, "the virtual environment was not made", environment(None))
+
+
+def install_packages(folder: Path, bundle: Path, target: TargetFacts) -> None:
+    """Every package of the target, by its hash, from the bundle and nowhere else."""
+    pip = next((bundle / WHEELS).glob("pip-*.whl")) / "pip"
+    command = [str(folder / "bin" / "python"), "-I", str(pip), "--isolated", "install"]
+    command += ["--no-index", "--find-links", str(bundle / WHEELS), "--no-deps"]
+    command += ["--require-hashes", "--only-binary", ":all:", "--progress-bar", "off", "-q"]
+    command += ["-r", str(bundle / target.requirements)]
+    _check(command, "pip could not install the packages", environment(None))
+
+
+def try_out(folder: Path) -> None:
+    """Start the program and llama.cpp once: a build for another processor ends here, not in the
+    first answer."""
+    command = [str(folder / "bin" / "localassist"), "--version"]
+    _check(command, "what was installed does not start", environment(None))
+    command = [str(folder / "bin" / "python"), "-I", "-c", _TRY_LLAMA]
+    done = _run(command, environment(None))
+    if done.returncode == _SIGILL:
+        raise BundleError(
+            "llama.cpp was compiled for another processor than this one. Make a bundle with a "
+            "lower --cpu on the connected machine."
+        )
+    if done.returncode:
+        raise BundleError(f"llama.cpp does not start: {_reason(done)}")
+
+
+def works(folder: Path) -> bool:
+    """Whether an installed version still starts: the Python it was made with may be gone."""
+    try:
+        command = [str(folder / "bin" / "localassist"), "--version"]
+        return _run(command, environment(None)).returncode == 0
+    except BundleError:
+        return False
+
+
+def run_localassist(folder: Path, arguments: Sequence[str], home: Path | None) -> int:
+    """The installed program, with its output going where ours goes; its exit code."""
+    command = [str(folder / "bin" / "localassist"), *arguments]
+    return subprocess.run(command, env=environment(home), stdin=subprocess.DEVNULL).returncode
+
+
+def run_module(folder: Path, module: str, arguments: Sequence[str], home: Path | None) -> None:
+    """A module of the version that is being installed. BundleError says what it said."""
+    command = [str(folder / "bin" / "python"), "-I", "-m", module, *arguments]
+    done = _run(command, environment(home))
+    if done.returncode:
+        raise BundleError(_reason(done))
+    if text := done.stdout.strip():
+        print(text, flush=True)
+
+
+def _check(command: Sequence[str], what: str, environ: Mapping[str, str]) -> None:
+    done = _run(command, environ)
+    if "No space left on device" in done.stdout:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if done.returncode:
+        raise BundleError(f"{what}: {_reason(done)}")
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise BundleError(f"{command[0]} cannot be run: {error.strerror}.") from error
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The last thing a program called an error, or the last thing it said."""
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    said = (errors or lines or [f"status {done.returncode}"])[-1]
+    return said.removeprefix("ERROR: ")

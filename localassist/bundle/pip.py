@@ -1,0 +1,136 @@
+"""pip in a process of its own: which wheels a machine needs, and the wheels.
+
+This is where a bundle comes from the network, by way of what pip is configured with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localassist.bundle.targets import Target
+from localassist.errors import BundleError
+
+# pip chooses wheels for another machine, but asks this one about conditions such as
+# `python_version < "3.11"` (pip#11664): they are answered for the other one here.
+_FOR_ANOTHER_MACHINE = """
+import json, sys
+from pip._vendor.packaging import markers
+answers = json.loads(sys.argv.pop(1))
+ours = markers.default_environment
+markers.default_environment = lambda: {**ours(), **answers}
+if not markers.Marker('python_version == "%s"' % answers["python_version"]).evaluate():
+    sys.exit("ERROR: this release of pip cannot be asked for another machine")
+from pip._internal.cli.main import main
+sys.exit(main())
+"""
+NEWEST_PATCH = 99
+"""Later than any patch release of a Python."""
+
+_NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
+_QUIET = ("--quiet", "--disable-pip-version-check", "--no-input")
+
+
+class PipFailed(BundleError):
+    """pip gave up; ``missing`` is the requirement that nothing was found for, if it was that."""
+
+    def __init__(self, message: str, missing: str | None) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One wheel that pip has chosen. ``sha256`` is empty where the index does not say it."""
+
+    name: str
+    version: str
+    url: str
+    sha256: str
+    metadata: Mapping[str, Any]
+
+
+def resolve(target: Target, requirements: Sequence[str], patch: int = 0) -> list[Resolved]:
+    """The wheels that pip would install on such a machine, with this patch release of Python.
+    ``requirements`` are arguments of ``pip install``. Downloads metadata only where the index has
+    it apart. Raises PipFailed."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        run(
+            [
+                "install", "--dry-run", "--ignore-installed", "--report", str(report),
+                "--target", str(Path(folder) / "none"), *_choice(target, patch), *requirements,
+            ],
+            target.marker_values(patch),
+        )  # fmt: skip
+        items = json.loads(report.read_bytes())["install"]
+    return [_resolved(item) for item in items]
+
+
+def download(target: Target, requirements: Sequence[str], folder: Path) -> None:
+    """Put wheels, and nothing they need besides, into a folder. Raises PipFailed."""
+    choice = _choice(target, NEWEST_PATCH)
+    command = ["download", "--no-deps", "--dest", str(folder), *choice, *requirements]
+    run(command, target.marker_values(NEWEST_PATCH))
+
+
+def build(requirement: str, folder: Path, arguments: Sequence[str] = (), cmake: str = "") -> None:
+    """Build a wheel for this machine from source, or take the one that pip once built."""
+    environ = {**os.environ, **({"CMAKE_ARGS": cmake} if cmake else {})}
+    command = ["wheel", "--no-deps", "--wheel-dir", str(folder), *arguments, requirement]
+    run(command, None, environ=environ)
+
+
+def run(
+    arguments: Sequence[str],
+    answers: Mapping[str, str] | None,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """One call of pip, with ``answers`` for another machine; what it says last is why it failed."""
+    command = [sys.executable, "-m", "pip"]
+    if answers is not None:
+        command = [sys.executable, "-c", _FOR_ANOTHER_MACHINE, json.dumps(answers)]
+    done = subprocess.run(
+        [*command, arguments[0], *_QUIET, *arguments[1:]],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        raise _failure(done.stdout, done.returncode)
+
+
+def _choice(target: Target, patch: int) -> list[str]:
+    platforms = [word for tag in target.wheel_platforms() for word in ("--platform", tag)]
+    python = ["--python-version", f"{target.python}.{patch}", "--implementation", "cp"]
+    return ["--only-binary", ":all:", *python, *platforms]
+
+
+def _resolved(item: Mapping[str, Any]) -> Resolved:
+    metadata, source = item["metadata"], item["download_info"]
+    hashes = source.get("archive_info", {}).get("hashes", {})
+    sha256 = hashes.get("sha256", "")
+    return Resolved(metadata["name"], metadata["version"], source["url"], sha256, metadata)
+
+
+def _failure(said: str, code: int) -> PipFailed:
+    lines = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if "ERROR: " in line]
+    found = _NO_WHEEL.search(said)
+    reason = found[0] if found else (errors or lines or [f"it ended with status {code}"])[-1]
+    if "No space left on device" in said:
+        reason = "the disk is full"
+    elif "connection broken" in said or "NewConnectionError" in said:
+        reason = f"the package index cannot be reached ({reason})"
+    return PipFailed(f"pip: {reason}", found[1] if found else None)

@@ -1,0 +1,75 @@
+"""``localassist models check``: does a model do what it should, and how well?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from localassist.cli.models_pull import EXIT_INTERRUPTED
+from localassist.cli.output import EXIT_FAILURE, console, err_console, fail
+
+if TYPE_CHECKING:
+    from localassist.services.model_check import Check
+    from localassist.settings import Settings
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def check(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A model's name; by default both default models.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Load a model in a process of its own: files, template, end, functions, speed, memory."""
+    from localassist.registry import Catalog
+    from localassist.services.model_check import check_model
+
+    settings: Settings = context.obj
+    catalog = Catalog(settings.home, settings.models)
+    found = catalog.default("chat") if name is None else catalog.find(name) or catalog.get(name)
+    manifests = [found] if name is not None else [found, catalog.default("embedding")]
+    report: list[dict[str, Any]] = []
+    for manifest in manifests:
+        if not as_json:
+            console.print(Text(manifest.id, style="bold"), soft_wrap=True)
+        checks = []
+        try:
+            with err_console.status(f"Checking {manifest.id} …"):
+                for one in check_model(
+                    catalog,
+                    manifest,
+                    home=str(settings.home),
+                    models=settings.models,
+                    engine=settings.engine,
+                    embedder_backend=settings.retrieval.embedder_backend,
+                ):
+                    checks.append(one)
+                    if not as_json:
+                        _show(one)
+        except KeyboardInterrupt:
+            fail("Stopped; what was not said was not checked.", EXIT_INTERRUPTED)
+        report.append({"model": manifest.id, "checks": [asdict(one) for one in checks]})
+    has_failed = any(one["verdict"] == "fail" for each in report for one in each["checks"])
+    if as_json:
+        found_all = {"ok": not has_failed, "models": report}
+        typer.echo(json.dumps(found_all, ensure_ascii=False, indent=2))
+    if has_failed:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _show(one: Check) -> None:
+    """Paths contain brackets: no markup."""
+    line = Text.assemble(
+        (f"{one.verdict:<5}", _STYLES[one.verdict]), (f"{one.name}: ", "bold"), one.says
+    )
+    console.print(line, soft_wrap=not console.is_terminal)
+    if one.fix is not None:
+        fix = Text.assemble("     ", ("fix: ", "bold"), one.fix)
+        console.print(fix, soft_wrap=not console.is_terminal)

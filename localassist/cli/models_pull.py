@@ -1,0 +1,180 @@
+"""``localassist models pull``: the one command that fetches something over a network."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from localassist.cli.output import EXIT_FAILURE, console, err_console, fail, report
+
+if TYPE_CHECKING:
+    from localassist.registry.pull.listing import Listing
+    from localassist.registry.pull.pulling import Pull, Pulled
+    from localassist.settings import Settings
+
+EXIT_INTERRUPTED = 130  # what shells make of Ctrl-C
+
+_CHECKED = {
+    "hub": "which is the hub's sum",
+    "file": "which is the sum beside the file",
+    "option": "which is the sum you gave",
+    "nobody": "compared with nothing: the place names no sum, and none was given with --sha256",
+}
+
+
+def pull(
+    context: typer.Context,
+    place: Annotated[
+        str,
+        typer.Argument(help="owner/repo, hf:owner/repo/file.gguf, or an address: https://…"),
+    ],
+    file: Annotated[
+        str | None, typer.Option(help="Which file, where there are several.", show_default=False)
+    ] = None,
+    quant: Annotated[
+        str | None,
+        typer.Option(help="Which quantization, for instance Q4_K_M.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What to call it; by default after the file.", show_default=False),
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="The sum that it must have.", show_default=False)
+    ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(help="Another hub than the setting models.hub_url.", show_default=False),
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option(
+            help="The variable that holds an access token; for the public hub HF_TOKEN.",
+            show_default=False,
+        ),
+    ] = None,
+    listing_only: Annotated[
+        bool, typer.Option("--list", help="Show what there is and fetch nothing.")
+    ] = False,
+) -> None:
+    """Fetch a model from a hub or a mirror into the data folder. Goes on where it was stopped."""
+    from localassist.errors import DownloadFailed, StorageUnavailable
+    from localassist.offline import unseal
+    from localassist.registry import Catalog
+    from localassist.registry.pull.listing import look
+    from localassist.registry.pull.place import parse_place
+    from localassist.registry.pull.pulling import Pull, hub_of, open_web
+
+    settings: Settings = context.obj
+    wanted = parse_place(place)
+    hub_url = hub_of(settings.models, mirror)
+    unseal()  # the user has asked for a download, wherever it is redirected to
+    try:
+        with open_web(wanted, hub_url, settings.models, token_env, os.environ, report) as web:
+            listing = look(web, wanted, hub_url)
+            offer = None if listing_only else listing.choose(file, quant)
+            if offer is None:
+                _show(listing)
+                if not listing_only:
+                    fail("There are several; say which with --quant or --file.")
+                return
+            pulling = Pull(
+                Catalog(settings.home, settings.models),
+                web,
+                listing,
+                offer,
+                model_id=name,
+                sha256=sha256,
+                say=report,
+            )
+            _tell(_watched(pulling))
+    except (DownloadFailed, StorageUnavailable) as error:
+        fail(error.message, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        fail("Stopped; no model was added.", EXIT_INTERRUPTED)
+
+
+def _show(listing: Listing) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("file", overflow="fold")
+    for heading in ("size", "quantization"):
+        table.add_column(heading, justify="right")
+    for offer in listing.offers:
+        table.add_row(Text(offer.name), _size(offer.size_bytes), Text(offer.quantization))
+    console.print(table)
+    for name in listing.left_out:
+        report(f"{name} is an image projector, not a model by itself; it is left out.")
+
+
+def _watched(pulling: Pull) -> Pulled:
+    """Run it behind a progress bar; when it ends early, say what is kept and how to go on."""
+    from localassist.errors import DownloadFailed
+
+    if pulling.known is None:
+        held = f", of which {_size(pulling.held_bytes)} are here" if pulling.held_bytes else ""
+        report(f"Fetching {pulling.model_id}: {_size(pulling.size_bytes) or 'size unknown'}{held}.")
+    try:
+        with _bar() as bar:
+            task = bar.add_task(pulling.model_id, total=pulling.size_bytes)
+            return pulling.run(
+                lambda done, total: bar.update(task, completed=done, total=total or None)
+            )
+    except KeyboardInterrupt:
+        fail(f"Stopped.{_kept(pulling)}", EXIT_INTERRUPTED)
+    except DownloadFailed as error:
+        fail(f"{error.message}{_kept(pulling)}", EXIT_FAILURE)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=err_console,
+        transient=True,
+        disable=not err_console.is_terminal,
+    )
+
+
+def _kept(pulling: Pull) -> str:
+    if not pulling.held_bytes:
+        return ""
+    return (
+        f" {_size(pulling.held_bytes)} of {_size(pulling.size_bytes) or 'it'} are kept: give the "
+        f"same command again to go on, or delete {pulling.folder}."
+    )
+
+
+def _tell(pulled: Pulled) -> None:
+    model = pulled.manifest
+    if not pulled.is_new:
+        console.print(f"{model.id} is here already.", markup=False, soft_wrap=True)
+        return
+    lines = [
+        f"Added {model.id} ({_size(model.size_bytes)}, licence {model.licence}).",
+        f"SHA-256 {model.sha256}, {_CHECKED[pulled.checked_by]}.",
+        f"Try it out: localassist models check {model.id}",
+        f"Use it for every hosted name: localassist models default {model.id}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return ""
+    return f"{size_bytes / 1e9:,.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:,.1f} MB"

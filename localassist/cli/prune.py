@@ -1,0 +1,101 @@
+"""``localassist prune`` and ``localassist vacuum``: what has outlived its use, and its room."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from localassist.cli.documents import size
+from localassist.cli.output import EXIT_FAILURE, console, fail, say_aside
+from localassist.errors import StorageError
+
+if TYPE_CHECKING:
+    from localassist.services.retention import Removal
+    from localassist.settings import Settings
+
+
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go; change nothing.")
+    ] = False,
+    thread_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="In place of retention.thread_days.", show_default=False),
+    ] = None,
+    file_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="In place of retention.file_days.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Remove what is older than the retention settings allow, as a service does by itself."""
+    settings: Settings = context.obj
+    given = {"thread_days": thread_days, "file_days": file_days}
+    changes = {name: days for name, days in given.items() if days is not None}
+    changed = settings.retention.model_copy(update=changes)
+    settings = settings.model_copy(update={"retention": changed})
+    try:
+        removed = asyncio.run(_prune(settings, is_meant=not dry_run))
+    except StorageError as error:
+        fail(error.message, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        fail(
+            "Interrupted: some of it has gone, each thing whole. Run it again for the rest.",
+            EXIT_FAILURE,
+        )
+    if as_json:
+        told = {"dry_run": dry_run, "removed": [asdict(one) for one in removed]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        _show(removed, dry_run)
+
+
+async def _prune(settings: Settings, *, is_meant: bool) -> list[Removal]:
+    from localassist.runtime import open_retention
+
+    async with open_retention(settings) as retention:
+        return await (retention.sweep() if is_meant else retention.plan())
+
+
+def _show(removed: list[Removal], dry_run: bool) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("would go" if dry_run else "gone")
+    table.add_column("count", justify="right")
+    table.add_column("about", justify="right")
+    table.add_column("kept for")
+    for one in removed:
+        kept = f"{one.days:g} days" if one.days is not None else "ever"
+        told = (f"{one.count:,}", size(one.bytes)) if one.days is not None else ("–", "–")
+        table.add_row(one.what, *told, kept)
+    console.print(table)
+    if not dry_run and any(one.bytes for one in removed):
+        say_aside(
+            Text("The database uses the room again. `localassist vacuum` gives it to the disk.")
+        )
+
+
+def vacuum(
+    context: typer.Context,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also while a service runs; its writes wait meanwhile."),
+    ] = False,
+) -> None:
+    """Give room that is free inside of the SQLite database back to the disk."""
+    from localassist.runtime import vacuum as shrink
+
+    settings: Settings = context.obj
+    try:
+        before, after = shrink(settings, is_live=live)
+    except StorageError as error:
+        fail(error.message, EXIT_FAILURE)
+    except KeyboardInterrupt:
+        fail("Interrupted: the database is as it was.", EXIT_FAILURE)
+    console.print(f"The database took {size(before)} and takes {size(after)}.", markup=False)

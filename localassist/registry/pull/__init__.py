@@ -1,0 +1,1 @@
+"""Models from a hub or a mirror. Nothing else of the registry knows a network."""

@@ -1,0 +1,201 @@
+"""The database and the files beside it: each way in which they can be wrong is found, and looking
+changes nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from localassist.services.checkup import Finding, stored
+from localassist.settings import Settings, load_settings
+from localassist.storage.config import StorageSettings
+from localassist.storage.database import Database
+from localassist.storage.process_lock import ProcessLock
+
+Check = Callable[[Settings], Iterator[Finding]]
+SHA = "ab" * 32
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A data folder with a database that nobody has open."""
+    home = tmp_path / "data"
+    Database.open(home, StorageSettings())._dispose()
+    return home
+
+
+def look(check: Check, home: Path) -> Finding:
+    (found,) = check(load_settings(home, environ={}))
+    return found
+
+
+def change(home: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(home / "localassist.db")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def add_file(home: Path, content: bytes | None, size_bytes: int = 3) -> None:
+    """A row, and what lies where its content should."""
+    change(
+        home,
+        "INSERT INTO files (id, created_at, project_id, filename, bytes, purpose, sha256) VALUES "
+        f"('file-1', {int(time.time())}, 'proj_default', 'a', {size_bytes}, 'assistants', '{SHA}')",
+    )
+    if content is not None:
+        path = home / "blobs" / SHA[:2] / SHA
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+
+
+def files(home: Path) -> dict[str, tuple[int, int]]:
+    paths = [path for path in home.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+
+
+ALL: tuple[Check, ...] = (
+    stored.database,
+    stored.schema,
+    stored.contents,
+    stored.work,
+    stored.clock_of_rows,
+)
+
+
+@pytest.mark.parametrize("check", ALL)
+def test_what_is_in_order_is_left_as_it_is(home: Path, check: Check) -> None:
+    add_file(home, b"abc")
+    before = files(home)
+    assert look(check, home).status == "ok"
+    assert files(home) == before
+
+
+def test_a_service_may_work_meanwhile(home: Path) -> None:
+    with closing(sqlite3.connect(home / "localassist.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO projects VALUES ('proj_2', 'two', 1)")
+        assert [look(check, home).status for check in ALL] == ["ok"] * len(ALL)
+
+
+@pytest.mark.parametrize("check", [stored.schema, stored.contents, stored.work])
+@pytest.mark.parametrize("damage", ["header", "none"])
+def test_one_cause_is_said_once(tmp_path: Path, check: Check, damage: str) -> None:
+    tmp_path.joinpath("other").mkdir()
+    if damage == "header":
+        (tmp_path / "other" / "localassist.db").write_bytes(b"no database, " * 1000)
+    assert list(check(load_settings(tmp_path / "other", environ={}))) == []
+
+
+def test_a_damaged_database(home: Path) -> None:
+    path = home / "localassist.db"
+    content = bytearray(path.read_bytes())
+    content[8192:12288] = b"\xff" * 4096
+    path.write_bytes(content)
+    found = look(stored.database, home)
+    assert found.status == "failed" and found.fix is not None and "backup restore" in found.fix
+
+
+def test_a_large_database_is_not_read_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "_CHECK_SECONDS", -1.0)
+    change(home, *(f"INSERT INTO projects VALUES ('p{n}', 'x', 1)" for n in range(3000)))
+    found = look(stored.database, home)
+    assert found.status == "ok" and found.says[0].startswith("Readable. Only the first")
+
+
+def test_a_log_that_grows(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "_LARGE_LOG_BYTES", 1000)
+    with closing(sqlite3.connect(home / "localassist.db")) as other:
+        other.execute("INSERT INTO projects VALUES ('proj_2', 'two', 1)")
+        other.commit()
+        assert look(stored.database, home).status == "warning"
+
+
+def test_schemas_of_other_releases(home: Path) -> None:
+    change(home, "UPDATE alembic_version SET version_num = '0003'")
+    found = look(stored.schema, home)
+    assert found.status == "warning" and "still to come" in found.says[0]
+    change(home, "UPDATE alembic_version SET version_num = '9999'")
+    found = look(stored.schema, home)
+    assert found.status == "failed" and "newer localassist" in found.says[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "1 of 1 contents of files are missing."),
+        (b"ab", "1 do not have their recorded size."),
+    ],
+)
+def test_contents_that_are_not_those_of_the_rows(
+    home: Path, content: bytes | None, says: str
+) -> None:
+    add_file(home, content)
+    found = look(stored.contents, home)
+    assert found.status == "failed" and found.says == (says, f"The first: {SHA[:12]}.")
+
+
+def test_contents_of_no_row_are_counted_once_they_are_old(home: Path) -> None:
+    loose = home / "blobs" / "cd" / ("cd" * 32)
+    loose.parent.mkdir(parents=True)
+    loose.write_bytes(b"x")
+    assert look(stored.contents, home).says[1] == ""
+    os.utime(loose, (1, 1))
+    assert look(stored.contents, home).says[1].startswith("1 more belong to no file")
+
+
+def test_runs_that_nobody_works_on(home: Path) -> None:
+    now = int(time.time())
+    change(
+        home,
+        "INSERT INTO threads (id, created_at, project_id, tool_resources, metadata) "
+        f"VALUES ('thread_1', {now}, 'proj_default', '{{}}', '{{}}')",
+        "INSERT INTO runs (id, created_at, project_id, thread_id, assistant_id, status, request, "
+        "metadata, last_event_seq, interruptions) VALUES ('run_1', "
+        f"{now}, 'proj_default', 'thread_1', 'asst_1', 'in_progress', '{{}}', '{{}}', 0, 0)",
+    )
+    found = look(stored.work, home)
+    assert found.status == "warning" and "1 run is under way" in found.says[0]
+    lock = ProcessLock(home / "stores" / ".ingest.lock")
+    assert lock.acquire()
+    assert look(stored.work, home).says[0] == "A service works on this data folder."
+    lock.release()
+    # The file of the lock is still there, and nobody holds it.
+    assert look(stored.work, home).status == "warning"
+
+
+def test_a_clock_that_was_set_back(home: Path) -> None:
+    change(home, f"INSERT INTO threads (id, created_at, project_id, tool_resources, metadata) "
+           f"VALUES ('t', {int(time.time()) + 3600}, 'proj_default', '{{}}', '{{}}')")  # fmt: skip
+    found = look(stored.clock_of_rows, home)
+    assert found.status == "warning" and found.says[0].startswith("The clock was set back")
+
+
+def test_a_clock_in_the_past(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localassist.clock.now", lambda: 86400)
+    found = look(stored.clock_of_rows, home)
+    assert found.status == "failed" and "1970-01-02" in found.says[0]
+
+
+def test_after_a_kill_it_is_read_with_its_log(home: Path) -> None:
+    code = (
+        "import os, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1])\n"
+        "connection.execute(\"INSERT INTO projects VALUES ('proj_2', 'two', 1)\")\n"
+        "connection.commit()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(home / "localassist.db")], check=False)
+    log = home / "localassist.db-wal"
+    assert log.stat().st_size > 0
+    content = log.read_bytes()
+    assert look(stored.database, home).status == "ok"
+    assert log.read_bytes() == content

@@ -41,8 +41,9 @@ chat: $(READY)
 serve: $(READY)
 	@$(VENV)/bin/localassist serve
 
+# Two at a time, since many wait for a process or a clock; those of one file stay together.
 test: $(READY)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

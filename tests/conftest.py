@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +21,10 @@ from localassist.sandbox.config import SandboxSettings
 # Timing decides no test, and a busy machine is slow at times.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and processes inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where kernels find their packages. Unset is where `make setup` puts them.
 KERNELS = os.environ.get("LOCALASSIST_SANDBOX__ENVIRONMENT")

@@ -35,7 +35,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "config",
         "schemas",
         "child",
-        "core lazy memo errors ids clock offline pages",
+        "core lazy memo errors ids clock disk offline pages",
     )
 )
 LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}
@@ -177,3 +177,20 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(statement: str) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     assert done.stdout.splitlines()[-1] == "loaded"
+
+
+def test_settings_are_read_without_what_they_set() -> None:
+    """A shell waits for names of models between two keys."""
+    code = "import localassist.settings, sys; print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    loaded = {inner(name) for name in done.stdout.split()} - {
+        None,
+        "",
+        "errors",
+        "lazy",
+        "settings",
+    }
+    assert {name for name in loaded if name.rpartition(".")[2] != "config"} <= {
+        package for package in TREE if f"{package}.config" in TREE
+    }

@@ -162,7 +162,7 @@ def test_functions_of_the_user_go_where_they_like(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from localassist import offline
-from localassist.cli.tool_file import load_tools
+from localassist.cli.chat.tool_file import load_tools
 offline.seal()
 load_tools(Path({str(file)!r}))
 print(offline._is_sealed)

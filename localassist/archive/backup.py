@@ -23,7 +23,8 @@ from localassist.archive.backup_file import (
 )
 from localassist.archive.held import Held, HeldFile
 from localassist.archive.restore import verify
-from localassist.archive.workspace import check_room, sync_folder, workspace
+from localassist.archive.workspace import check_room, workspace
+from localassist.disk import sync_folder
 from localassist.errors import ConfigError, StorageCorrupt
 from localassist.storage.snapshot import (
     DatabaseContent,

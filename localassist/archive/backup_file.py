@@ -18,6 +18,7 @@ from typing import IO, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from localassist.archive.plain_tar import PlainTarInfo
 from localassist.errors import ConfigError, StorageCorrupt
 
 HEAD, MANIFEST, DATA = "backup.json", "manifest.json", "data/"
@@ -88,11 +89,6 @@ class BackupWriter:
         self._parts[name] = Part(bytes=size_bytes, sha256=reader.sha256)
         return reader.sha256
 
-    def add_bytes(self, name: str, content: bytes) -> None:
-        self._tar.addfile(_info(name, len(content)), io.BytesIO(content))
-        sha256 = hashlib.sha256(content).hexdigest()
-        self._parts[name] = Part(bytes=len(content), sha256=sha256)
-
     def finish(self) -> None:
         self._json(MANIFEST, Manifest(files=self._parts).model_dump_json())
         self._tar.close()
@@ -157,7 +153,10 @@ class BackupReader:
         name = member.name
         steps = PurePosixPath(name).parts
         is_inside = name.startswith(DATA) and ".." not in steps and "\0" not in name
-        if not is_inside or not member.isreg() or name in found:
+        # Written in one way only: another would pass by what is looked at under its own name.
+        is_plain = str(PurePosixPath(name)) == name and not name.startswith(f"{DATABASE}-")
+        is_file = member.isreg() and not member.issparse()
+        if not is_inside or not is_plain or not is_file or name in found:
             raise self._damaged(f"{name!r} does not belong into a backup")
         return name
 
@@ -185,6 +184,7 @@ class BackupReader:
                 raise self._damaged(f"{name} is missing")
 
     def _next(self) -> tarfile.TarInfo | None:
+        self._tar.members.clear()  # type: ignore[attr-defined]  # which would remember all
         with self._reading("the part after " + self._last):
             return self._tar.next()
 
@@ -242,7 +242,7 @@ def opened_backup(path: Path) -> Iterator[BackupReader]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     with file:
         try:
-            tar = tarfile.open(fileobj=file, mode="r|*")
+            tar = tarfile.open(fileobj=file, mode="r|*", tarinfo=PlainTarInfo)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise ConfigError(f"{path} is not a backup of localassist.") from error
         with tar:

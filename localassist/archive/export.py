@@ -12,7 +12,8 @@ from typing import Any
 from localassist.archive.export_file import ExportManifest, ExportWriter
 from localassist.archive.reading import CONTENT
 from localassist.archive.references import FILE, references
-from localassist.archive.workspace import sync_folder, workspace
+from localassist.archive.workspace import workspace
+from localassist.disk import sync_folder
 from localassist.errors import ConfigError, StorageCorrupt
 from localassist.schemas.base import ListQuery, Page
 from localassist.storage import (

@@ -132,7 +132,7 @@ def _end_open_work(of: dict[str, list[Any]], gathered: Gathered) -> None:
         for message in of.get("thread.message", ())
     ]
     if ended:
-        gathered.notes.append(f"{ended} runs had not ended; they become cancelled.")
+        gathered.notes.append(f"Runs that had not ended and become cancelled: {ended}.")
 
 
 def _steps(of: dict[str, list[Any]], reading: Reading, gathered: Gathered) -> list[Any]:

@@ -129,7 +129,7 @@ def _plan_files(decider: _Decider) -> None:
     plan.lost = {file.id for file in plan.files if file.id not in gathered.contents}
     if plan.lost:
         plan.notes.append(
-            f"{len(plan.lost)} files come without their content: they are listed with the status "
+            f"Files without their content: {len(plan.lost)}. They are listed with the status "
             "'error', messages and citations that name them stay readable, and nothing can read "
             "or search them. Importing again with the contents fills them in."
         )
@@ -144,7 +144,7 @@ def _there(
     known = imports.holders(session, "file", list(wanted))
     present = coming | {file_id for file_id, who in known.items() if who.project == project}
     if missing := len(gathered.named_files - present):
-        plan.notes.append(f"{missing} files are named that are neither in it nor here.")
+        plan.notes.append(f"Files that are named, and neither in it nor here: {missing}.")
     return present
 
 

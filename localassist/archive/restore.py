@@ -18,10 +18,11 @@ from localassist.archive.backup_file import (
     Progress,
     opened_backup,
 )
-from localassist.archive.workspace import PREFIX, check_room, sync_folder, workspace
+from localassist.archive.workspace import PREFIX, check_room, workspace
+from localassist.disk import sync_folder
 from localassist.errors import ConfigError, StorageCorrupt
 from localassist.registry.manifest import FileSource, read_manifest, to_toml
-from localassist.storage.process_lock import ProcessLock
+from localassist.storage.process_lock import working_lock
 from localassist.storage.snapshot import check_database, content_of, is_known_revision
 
 _BYTES_PER_FILE = 4096
@@ -30,12 +31,14 @@ _BYTES_PER_FILE = 4096
 @dataclass(frozen=True, slots=True)
 class Restored:
     """``kept`` is where the folder lies that was there before, ``weights_missing`` the models whose
-    weights the backup does not hold."""
+    weights the backup does not hold, ``damaged`` contents whose bytes are not those of their name:
+    they were damaged before they came into the backup."""
 
     head: Head
     home: Path
     kept: Path | None
     weights_missing: tuple[str, ...]
+    damaged: tuple[str, ...]
 
 
 def verify(path: Path, on_progress: Progress = lambda *_: None) -> Head:
@@ -67,7 +70,7 @@ def restore(
         missing = _move_manifests(made, Path(head.home), home.absolute())
         _sync(made, manifest)
         kept = _take_place(made, home, replace)
-    return Restored(head, home, kept, tuple(missing))
+    return Restored(head, home, kept, tuple(missing), _damaged(manifest))
 
 
 def _check_readable(reader: BackupReader) -> None:
@@ -93,6 +96,16 @@ def _check_content(head: Head, manifest: Manifest, database: Path) -> None:
             raise StorageCorrupt(f"The backup is damaged: the content {sha256[:12]} is missing.")
 
 
+def _damaged(manifest: Manifest) -> tuple[str, ...]:
+    """Contents are named by their SHA-256."""
+    blobs = {
+        name.rpartition("/")[2]: part.sha256
+        for name, part in manifest.files.items()
+        if name.startswith(f"{DATA}blobs/")
+    }
+    return tuple(sorted(name for name, sha256 in blobs.items() if name != sha256))
+
+
 def _check_free(home: Path, replace: bool) -> None:
     if not home.exists() and not home.is_symlink():
         return
@@ -116,11 +129,10 @@ def _check_free(home: Path, replace: bool) -> None:
 def _unused(home: Path) -> Iterator[None]:
     """Hold what every process that works on a data folder wants to hold. Raises ConfigError when
     one works on it."""
-    path = home / "stores" / ".ingest.lock"
-    if not path.exists():
+    if not (home / "stores").exists():
         yield
         return
-    lock = ProcessLock(path)
+    lock = working_lock(home)
     if not lock.acquire():
         raise ConfigError(f"A server works on {home}: stop it first.")
     try:

@@ -6,6 +6,7 @@ only say what they are.
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -15,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+from localassist.archive.plain_tar import PlainTarInfo
 from localassist.errors import ConfigError
 
 _MOST_PARTS = 1_000_000
 CHUNK_BYTES = 1 << 20
+# What the libraries raise for damage; of OSError, those of bz2 and gzip.
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,12 @@ def opened_source(path: Path) -> Iterator[Source]:
     """Raises ConfigError when it is nothing that can be read."""
     with ExitStack() as stack:
         try:
-            yield _open(path, stack)
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+            source = _open(path, stack)
+        except _DAMAGE as error:
             raise ConfigError(f"{path} is damaged: {error}.") from error
-        except NotImplementedError as error:
+        except (NotImplementedError, RuntimeError, UnicodeError, ValueError) as error:
             raise ConfigError(f"{path} cannot be read: {error}.") from error
+        yield source
 
 
 def read_part(source: Source, part: Part) -> bytes:
@@ -69,7 +74,7 @@ def _open(path: Path, stack: ExitStack) -> Source:
     if zipfile.is_zipfile(path):
         return _Zip(stack.enter_context(zipfile.ZipFile(path)))
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson") and tarfile.is_tarfile(path):
-        return _Tar(stack.enter_context(tarfile.open(path)))
+        return _Tar(stack.enter_context(tarfile.open(path, tarinfo=PlainTarInfo)))
     return _File(path)
 
 
@@ -88,10 +93,11 @@ class _Folder:
     def chunks(self, part: Part) -> Iterator[bytes]:
         path = self._path / part.name
         try:
-            with path.open("rb") as file:
-                yield from _limited(file, part)
+            file = path.open("rb")
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+        with file:
+            yield from _limited(file, part)
 
 
 class _Zip:
@@ -105,19 +111,26 @@ class _Zip:
 
     def chunks(self, part: Part) -> Iterator[bytes]:
         try:
-            with self._archive.open(self._infos[part.name]) as file:
-                yield from _limited(file, part)
-        except RuntimeError as error:
+            file = self._archive.open(self._infos[part.name])
+        except (RuntimeError, NotImplementedError) as error:
             raise ConfigError(f"{part.name} cannot be read: {error}.") from error
-        except zipfile.BadZipFile as error:
-            raise ConfigError(f"{part.name} is damaged: {error}.") from error
+        except _DAMAGE as error:
+            raise _damaged(part, error) from error
+        with file:
+            yield from _limited(file, part)
 
 
 class _Tar:
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
-        self._members = {member.name: member for member in archive if member.isreg()}
-        _check_number(len(self._members))
+        self._members: dict[str, tarfile.TarInfo] = {}
+        for count, member in enumerate(archive):
+            _check_number(count)  # before there are too many to remember
+            if member.isreg():
+                self._members[member.name] = member
+        file = cast(IO[bytes], archive.fileobj)
+        while file.read(CHUNK_BYTES):
+            pass  # compressed ones compare their checksum when they come to the end
 
     def parts(self) -> list[Part]:
         return [Part(name, self._members[name].size) for name in sorted(self._members)]
@@ -141,15 +154,29 @@ class _File:
             yield from _limited(file, part)
 
 
+def _damaged(part: Part, error: Exception) -> ConfigError:
+    return ConfigError(f"{part.name} is damaged or cannot be read: {error}.")
+
+
 def _limited(file: IO[bytes], part: Part) -> Iterator[bytes]:
     left = part.size_bytes
-    while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
+    while chunk := _next_chunk(file, part, left):
         left -= len(chunk)
         yield chunk
-    if left == 0:
-        file.read(1)  # a zip compares its checksum when it comes to the end
     if left:
         raise ConfigError(f"{part.name} is cut short: {left} bytes are missing.")
+
+
+def _next_chunk(file: IO[bytes], part: Part, left: int) -> bytes:
+    """What comes next, empty at the end. Only the reading is guarded: what becomes of a chunk may
+    fail in its own way."""
+    try:
+        if left > 0:
+            return file.read(min(CHUNK_BYTES, left))
+        file.read(1)  # a zip compares its checksum when it comes to the end
+        return b""
+    except _DAMAGE as error:
+        raise _damaged(part, error) from error
 
 
 def _check_number(count: int) -> None:

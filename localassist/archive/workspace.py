@@ -6,8 +6,6 @@ somebody works in the same place.
 
 from __future__ import annotations
 
-import errno
-import os
 import secrets
 import shutil
 import time
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from localassist.disk import free_bytes, is_full, size
 from localassist.errors import StorageUnavailable
 from localassist.storage.process_lock import ProcessLock
 
@@ -56,29 +55,16 @@ def sweep(parent: Path) -> None:
 
 def said(error: OSError, where: Path) -> str:
     """What went wrong, in words for whoever sees the disk."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_full(error):
         return f"There is no room left at {where} ({error.strerror})"
     return f"{error.filename or where} cannot be used: {error.strerror or error}"
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:
     """Raises StorageUnavailable when ``folder``'s disk has less room than that."""
-    free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < needed_bytes:
+    free = free_bytes(folder)
+    if free < needed_bytes:
         raise StorageUnavailable(
-            f"There is no room at {folder}: {_megabytes(needed_bytes)} are needed and "
-            f"{_megabytes(free_bytes)} are free."
+            f"There is no room at {folder}: {size(needed_bytes)} are needed and {size(free)} are "
+            "free."
         )
-
-
-def sync_folder(folder: Path) -> None:
-    """Let renames in the folder outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"

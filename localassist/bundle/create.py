@@ -7,7 +7,6 @@ goes on from what is complete. The bundle takes its name in one step, last of al
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +29,6 @@ from localassist.bundle.files import (
     SIGNATURE,
     SUMS,
     WHEELS,
-    hash_path,
-    megabytes,
     to_sums,
 )
 from localassist.bundle.machine import cpu_flags
@@ -50,6 +47,7 @@ from localassist.bundle.wheels import (
     needed_glibc,
     needed_libraries,
 )
+from localassist.disk import free_bytes, is_full, sha256_of, size
 from localassist.errors import BundleError
 
 OnBytes = Callable[[int], None]
@@ -98,11 +96,11 @@ def check_space(plan: Plan) -> None:
     total = sum(group.size_bytes for group in group_sizes(plan))
     there = sum(path.stat().st_size for path in plan.request.part.rglob("*") if path.is_file())
     needed = 2 * total - min(there, total) + _SPARE_BYTES
-    free = shutil.disk_usage(plan.request.out.parent).free
+    free = free_bytes(plan.request.out.parent)
     if free < needed:
         raise BundleError(
-            f"{plan.request.out.parent} has {megabytes(free)} free; making the bundle takes about "
-            f"{megabytes(needed)} there."
+            f"{plan.request.out.parent} has {size(free)} free; making the bundle takes about "
+            f"{size(needed)} there."
         )
 
 
@@ -126,7 +124,7 @@ def create(
         verified = verify(packed)
         os.replace(packed, request.out)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_full(error):
             where = error.filename or request.out
             raise BundleError(f"{where} cannot be written: {error.strerror}.") from error
         raise BundleError(
@@ -186,7 +184,7 @@ def _facts(staged: _Staged, plan: TargetPlan, request: Request) -> TargetFacts:
     wheels = [staged.files[f"{WHEELS}/{item.filename}"] for item in plan.packages]
     kernel = [staged.files[f"{KERNEL}/{item.filename}"] for item in plan.kernel]
     lines = [
-        f"{item.name}=={item.version} --hash=sha256:{item.sha256 or hash_path(path)}\n"
+        f"{item.name}=={item.version} --hash=sha256:{item.sha256 or sha256_of(path)}\n"
         for item, path in zip(plan.packages, wheels, strict=True)
     ]
     requirements = f"requirements-{plan.target.name}.txt"
@@ -223,7 +221,7 @@ def _compile(plan: Plan, cache: Path, say: Say) -> Path | None:
 
 def _from_file(item: Item, wheel: Path) -> Item:
     return dataclasses.replace(
-        item, filename=wheel.name, url=wheel.as_uri(), sha256=hash_path(wheel)
+        item, filename=wheel.name, url=wheel.as_uri(), sha256=sha256_of(wheel)
     )
 
 
@@ -271,7 +269,7 @@ def _manifest(
     request: Request,
 ) -> Manifest:
     files = tuple(
-        PackedFile(path, source.stat().st_size, hash_path(source))
+        PackedFile(path, source.stat().st_size, sha256_of(source))
         for path, source in sorted(staged.files.items())
     )
     return Manifest(
@@ -296,7 +294,7 @@ def _pack(staged: _Staged, manifest: Manifest, request: Request, on_bytes: OnByt
     text = to_json(manifest)
     about = staged.part / MANIFEST
     about.write_text(text, encoding="utf-8")
-    hashes = {MANIFEST: hash_path(about)} | {file.path: file.sha256 for file in manifest.files}
+    hashes = {MANIFEST: sha256_of(about)} | {file.path: file.sha256 for file in manifest.files}
     sums = staged.part / SUMS
     sums.write_text(to_sums(hashes), encoding="utf-8")
     first = [(SUMS, sums), (MANIFEST, about)]

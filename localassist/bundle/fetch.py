@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from localassist.bundle.files import hash_path
 from localassist.bundle.pip import download
 from localassist.bundle.plan import Item
 from localassist.bundle.sizes import file_of
 from localassist.bundle.targets import Target
 from localassist.bundle.wheels import check_wheel
+from localassist.disk import copy_whole, sha256_of
 from localassist.errors import BundleError
 
 OnItem = Callable[[Item], None]
@@ -50,20 +48,12 @@ def is_whole(path: Path, item: Item) -> bool:
     if not path.is_file():
         return False
     if item.sha256:
-        return hash_path(path) == item.sha256
+        return sha256_of(path) == item.sha256
     try:
         check_wheel(path)
     except BundleError:
         return False
     return True
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy so that the target is there whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.new")
-    shutil.copyfile(source, new)
-    os.replace(new, target)
 
 
 def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:

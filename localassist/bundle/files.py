@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from localassist.disk import chunks
 from localassist.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -29,7 +30,7 @@ EXTRA = "extra"
 UNLISTED = (SUMS, SIGNATURE)
 """What the sums cannot list: themselves, and the signature over them."""
 
-CHUNK_BYTES = 2**20
+_MOST_WHOLE_BYTES = 64 * 2**20
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n]+)")
 
 
@@ -39,23 +40,6 @@ def hash_stream(stream: IO[bytes], size_bytes: int | None = None) -> str:
     for chunk in chunks(stream, size_bytes):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def hash_path(path: Path) -> str:
-    with path.open("rb") as file:
-        return hash_stream(file)
-
-
-def chunks(stream: IO[bytes], size_bytes: int | None = None) -> Iterator[bytes]:
-    """What is left in the stream, or its next bytes, piece by piece; fewer where it ends."""
-    left = size_bytes
-    while left is None or left > 0:
-        chunk = stream.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES))
-        if not chunk:
-            return
-        yield chunk
-        if left is not None:
-            left -= len(chunk)
 
 
 def to_sums(hashes: Mapping[str, str]) -> str:
@@ -82,6 +66,11 @@ def is_inside(path: str) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts and str(pure) == path != "."
 
 
+def spelled(text: str) -> str:
+    """Names of others in a message: what could act on a terminal is spelled out."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
 def walk(folder: Path) -> Iterator[str]:
     """Every path below the folder that is not a folder itself, relative, in order."""
     for name, folders, files in os.walk(folder):
@@ -91,6 +80,9 @@ def walk(folder: Path) -> Iterator[str]:
             yield (Path(name) / entry).relative_to(folder).as_posix()
 
 
-def megabytes(size_bytes: int) -> str:
-    """Bytes for people."""
-    return f"{size_bytes / 1e6:,.1f} MB" if size_bytes < 1e7 else f"{size_bytes / 1e6:,.0f} MB"
+def read_whole(stream: IO[bytes], path: str, size_bytes: int) -> bytes:
+    """One of the files that speak about the others. Raises BundleError for one that no bundle
+    has: the claim of a size, or a file of holes, costs nothing."""
+    if size_bytes > _MOST_WHOLE_BYTES:
+        raise BundleError(f"{path} was changed: it is too large ({size_bytes:,} bytes).")
+    return stream.read(size_bytes)

@@ -6,15 +6,19 @@ Standard library only: the installer reads it before anything is installed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
-from localassist.bundle.files import MANIFEST, is_inside
+from localassist.bundle.files import MANIFEST, is_inside, spelled
 from localassist.errors import BundleError
 
 FORMAT = 1
 """Raised when an older installer could not install what a newer ``create`` writes."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
+"""What becomes part of names of folders and files."""
 
 T = TypeVar("T")
 
@@ -105,7 +109,15 @@ def from_json(text: str | bytes) -> Manifest:
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{MANIFEST} was changed: {error}.") from error
     if outside := next((file.path for file in manifest.files if not is_inside(file.path)), None):
-        raise BundleError(f"{MANIFEST} was changed: {outside} is not a path in a bundle.")
+        raise BundleError(f"{MANIFEST} was changed: {spelled(outside)} is not a path in a bundle.")
+    names = [manifest.localassist, *manifest.models, *filter(None, [manifest.schema])]
+    if odd := next((name for name in names if not _PLAIN.fullmatch(name)), None):
+        raise BundleError(f"{MANIFEST} was changed: {spelled(odd)!r} is no name or version.")
+    packed = {file.path for file in manifest.files}
+    if lost := next((t for t in manifest.targets if t.requirements not in packed), None):
+        raise BundleError(
+            f"{MANIFEST} was changed: {spelled(lost.requirements)} is not a file of the bundle."
+        )
     return manifest
 
 

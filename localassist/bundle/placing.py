@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from localassist.bundle.files import MODELS
 from localassist.errors import LocalAssistError
 from localassist.registry.folder import ModelsFolder
-from localassist.registry.manifest import FileSource, read_manifest
-from localassist.registry.weights import copy_weights
+from localassist.registry.manifest import FileSource, Kind, read_manifest
+from localassist.registry.weights import copy_folder, copy_weights
 
 
 def place_models(models: Path, home: Path) -> Iterator[str]:
@@ -27,10 +28,17 @@ def place_models(models: Path, home: Path) -> Iterator[str]:
             is_same = known.sha256 == manifest.sha256
             yield f"{manifest.id} is there already" + ("" if is_same else ", with other weights")
             continue
-        weights = models / manifest.source.path.name
-        placed, _ = copy_weights(weights, folder.copy_path(manifest.id))
+        weights = models / manifest.source.path.relative_to(f"/{MODELS}")
+        placed = _place(manifest.kind, weights, folder.copy_path(manifest.id))
         folder.save(manifest.model_copy(update={"source": FileSource(path=placed)}))
         yield f"{manifest.id} was added"
+
+
+def _place(kind: Kind, weights: Path, target: Path) -> Path:
+    """Copy a model's files to ``target``, ``<name>.gguf``; an embedding model's into ``<name>``."""
+    if kind == "embedding":
+        return copy_folder(weights.parent, target.with_suffix("")) / weights.name
+    return copy_weights(weights, target)[0]
 
 
 def main() -> None:

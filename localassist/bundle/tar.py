@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from localassist.bundle.files import chunks
+from localassist.disk import chunks
 from localassist.errors import BundleError
 
 BLOCK = tarfile.BLOCKSIZE
@@ -113,17 +113,22 @@ class TarReader:
         return True
 
     def _entry(self, offset: int, expected: str | None) -> tuple[Entry, int]:
-        what = expected or "its first entry"
         self._file.seek(offset)
         try:
             info = _read_header(self._file)
         except (tarfile.TarError, ValueError) as error:
             if self._size_bytes - offset < BLOCK:
                 raise _cut_short(self._name) from error
-            raise BundleError(f"{what} was changed in {self._name}: it has no entry.") from error
+            if expected is None:
+                raise BundleError(
+                    f"{self._name} was changed: behind its last file is what no bundle has."
+                ) from error
+            raise BundleError(
+                f"{expected} was changed in {self._name}: it has no entry."
+            ) from error
         top, _, path = info.name.partition("/")
         self.top = self.top or top
-        if not path or top != self.top or not info.isreg():
+        if not path or top != self.top or not info.isreg() or info.size < 0:
             raise BundleError(f"{self._name} was changed: {info.name} is no file of a bundle.")
         canonical = header(
             info.name, info.size, is_program=bool(info.mode & 0o100), changed_at=int(info.mtime)

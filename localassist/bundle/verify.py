@@ -14,14 +14,15 @@ from localassist.bundle.files import (
     SIGNATURE,
     SUMS,
     UNLISTED,
-    hash_path,
     hash_stream,
     read_sums,
+    read_whole,
     walk,
 )
 from localassist.bundle.manifest import Manifest, from_json
 from localassist.bundle.signature import check_is_intact, signer_of
 from localassist.bundle.tar import TarReader
+from localassist.disk import sha256_of
 from localassist.errors import BundleError
 
 Progress = Callable[[int, int], None]
@@ -95,7 +96,9 @@ def _verify_tar(path: Path, progress: Progress) -> _Found:
         for position, entry in enumerate(reader.entries(expected)):
             file.seek(entry.offset)
             if position == 0 or entry.path == SIGNATURE or entry.path == MANIFEST:
-                content = file.read(entry.size_bytes)
+                if entry.path == SIGNATURE and found.signature is not None:
+                    raise BundleError(f"{SIGNATURE} is in {path.name} twice.")
+                content = read_whole(file, entry.path, entry.size_bytes)
                 sums = _take(found, entry.path, content, sums)
                 if position == 0:
                     left = list(sums)
@@ -121,7 +124,10 @@ def _take(found: _Found, path: str, content: bytes, sums: dict[str, str]) -> dic
     """Read one of the files that speak about the others; the sums, as far as known."""
     if path == SUMS:
         found.sums_text = content
-        return read_sums(content.decode("utf-8", "replace"))
+        sums = read_sums(content.decode("utf-8", "replace"))
+        if MANIFEST not in sums:
+            raise BundleError(f"{SUMS} was changed: it does not list {MANIFEST}.")
+        return sums
     if not sums:
         raise BundleError(f"This is not a bundle of localassist: it does not begin with {SUMS}.")
     if path == SIGNATURE:
@@ -152,19 +158,26 @@ def _verify_folder(folder: Path, progress: Progress) -> _Found:
             raise BundleError(f"{folder} is not complete: {SUMS} is missing.")
         raise BundleError(f"{folder} is not a bundle of localassist: it has no {SUMS}.")
     found = _Found()
-    sums = _take(found, SUMS, (folder / SUMS).read_bytes(), {})
+    sums = _take(found, SUMS, _content(folder, SUMS), {})
     present = set(walk(folder))
     if MANIFEST not in present:
         raise BundleError(f"{folder} is not complete: {MANIFEST} is missing.")
-    _take(found, MANIFEST, (folder / MANIFEST).read_bytes(), sums)
+    _take(found, MANIFEST, _content(folder, MANIFEST), sums)
     if SIGNATURE in present:
-        _take(found, SIGNATURE, (folder / SIGNATURE).read_bytes(), sums)
+        _take(found, SIGNATURE, _content(folder, SIGNATURE), sums)
     if strange := sorted(present - set(sums) - set(UNLISTED)):
         raise BundleError(f"{_names(strange)} in {folder} does not belong to the bundle.")
     assert found.manifest is not None
     missing = [path for path in sums if path not in present]
     _report(list(_changed(folder, found.manifest, present, progress)), missing, str(folder))
     return found
+
+
+def _content(folder: Path, name: str) -> bytes:
+    if (folder / name).is_symlink() or not (folder / name).is_file():
+        raise BundleError(f"{name} was changed: it is no plain file.")
+    with (folder / name).open("rb") as file:
+        return read_whole(file, name, (folder / name).stat().st_size)
 
 
 def _changed(
@@ -174,8 +187,9 @@ def _changed(
     for file in manifest.files:
         if file.path in present:
             path = folder / file.path
-            is_same = not path.is_symlink() and path.stat().st_size == file.size_bytes
-            if not is_same or hash_path(path) != file.sha256:
+            is_plain = path.is_file() and not path.is_symlink()
+            is_same = is_plain and path.stat().st_size == file.size_bytes
+            if not is_same or sha256_of(path) != file.sha256:
                 yield file.path
         done += file.size_bytes
         progress(done, total)

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from localassist import clock
+from localassist.cli.chat import options
 from localassist.cli.chat.answers import asked, save_answer_files
 from localassist.cli.chat.attachments import Attachment, Unusable, attachment_for
 from localassist.cli.chat.command import (
-    EXIT_INTERRUPTED,
     answer_once,
     default_model,
     ensure_code,
+    failures_said_once,
     piped_text,
     set_up,
 )
 from localassist.cli.chat.conversation import Conversation, RunFailed
-from localassist.cli.completion import assistant_names, model_names
-from localassist.cli.output import EXIT_FAILURE, fail, report
+from localassist.cli.output import EXIT_FAILURE, EXIT_INTERRUPTED, fail, report
 
 if TYPE_CHECKING:
     from localassist.settings import Settings
@@ -51,34 +51,12 @@ def ask(
             "--file", "-f", help="A document to answer from, or with --code data to read; repeat."
         ),
     ] = None,
-    assistant: Annotated[
-        str | None,
-        typer.Option(
-            "--assistant",
-            "-a",
-            help="Saved assistant, by name or id.",
-            show_default=False,
-            autocompletion=assistant_names,
-        ),
-    ] = None,
-    docs: Annotated[
-        Path | None,
-        typer.Option(help="Folder whose documents are to answer.", show_default=False),
-    ] = None,
-    code: Annotated[
-        bool, typer.Option("--code", help="Let the model run Python in a sandbox.")
-    ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model to ask.", show_default=False, autocompletion=model_names),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="Instructions for the model.", show_default=False)
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(help="0 is repeatable, 2 is wild.", min=0, max=2, show_default=False),
-    ] = None,
+    assistant: options.Assistant = None,
+    docs: options.Docs = None,
+    code: options.Code = False,
+    model: options.Model = None,
+    system: options.System = None,
+    temperature: options.Temperature = None,
     schema: Annotated[
         Path | None,
         typer.Option(help="JSON schema that the answer is to fulfil.", show_default=False),
@@ -93,6 +71,7 @@ def ask(
     from localassist.client.client import APIError, LocalAssist, explain
 
     settings: Settings = context.obj
+    context.with_resource(failures_said_once())
     form = None if schema is None else _response_format(schema)
     if code:
         ensure_code(settings, out)
@@ -155,7 +134,7 @@ def _answer_as_json(
         error = explain(failure)
     except KeyboardInterrupt:
         conversation.cancel()
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        fail("Stopped.", EXIT_INTERRUPTED)
     told = _told(conversation, text, out) | {"seconds": round(clock.monotonic() - begun, 3)}
     if has_form:
         told["value"] = _parsed(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from localassist.cli.completion import assistant_names, model_names
 from localassist.cli.documents import connected, folder_store
 from localassist.cli.editor import edited
-from localassist.cli.output import EXIT_FAILURE, console, err_console, fail
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    console,
+    err_console,
+    fail,
+    new_table,
+    say,
+    say_json,
+)
 
 if TYPE_CHECKING:
     from localassist.client.assistants import Assistant
@@ -80,7 +86,7 @@ def create(
         given: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
         given |= fields_for(runs_code=code, searches=search, store_id=store_id)
         made = client.beta.assistants.create(name=name, **given)
-        _say(f"Created {made.id} ({name}).")
+        say(f"Created {made.id} ({name}).")
     err_console.print(Text(f"To talk to it: localassist chat -a {shlex.quote(name)}", "dim"))
 
 
@@ -90,7 +96,7 @@ def list_assistants(
     every: Annotated[
         bool, typer.Option("--all", help="Also those made for one conversation.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Show the assistants that are kept."""
     from localassist.client.assistants import saved_assistants
@@ -101,9 +107,9 @@ def list_assistants(
         else:
             found = list(saved_assistants(client))
     if as_json:
-        _say(json.dumps([one.to_dict() for one in found], ensure_ascii=False))
+        say_json([one.to_dict() for one in found])
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     for heading in ("name", "id", "model", "tools"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
     for one in found:
@@ -116,16 +122,16 @@ def list_assistants(
 def show(
     context: typer.Context,
     name: Name,
-    as_json: Annotated[bool, typer.Option("--json", help="The object of the API.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show an assistant as `edit` opens it."""
     from localassist.client.assistants import to_toml
 
     with _named(context.obj, name) as (_, found):
         if as_json:
-            _say(json.dumps(found.to_dict(), ensure_ascii=False))
+            say_json(found.to_dict())
         else:
-            _say(to_toml(found).rstrip("\n"))
+            typer.echo(to_toml(found).rstrip("\n"))
 
 
 @app.command("edit")
@@ -175,10 +181,10 @@ def edit(
             text = to_toml(found)
             given = edited(text, ".toml", lambda new: from_toml(new, found))
         if not given:
-            _say("Nothing is changed.")
+            say("Nothing is changed.")
             return
         client.beta.assistants.update(found.id, **given)
-        _say(f"Changed {found.id} ({given.get('name', found.name)}).")
+        say(f"Changed {found.id} ({given.get('name', found.name)}).")
 
 
 @app.command("rm")
@@ -192,7 +198,7 @@ def remove(
     for name in names:
         with _named(context.obj, name) as (client, found):
             client.beta.assistants.delete(found.id)
-            _say(f"Deleted {found.id} ({found.name}).")
+            say(f"Deleted {found.id} ({found.name}).")
 
 
 @contextmanager
@@ -233,8 +239,3 @@ def _default_model(settings: Settings) -> str:
 
 def _tool_name(tool: Any) -> str:
     return str(tool.function.name if tool.type == "function" else tool.type)
-
-
-def _say(text: str) -> None:
-    """Names contain brackets and must stay on one line: no markup, no wrapping."""
-    console.print(Text(text), soft_wrap=True)

@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localassist.cli.documents import size
-from localassist.cli.output import EXIT_FAILURE, console, fail, progress_bar, report
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    bytes_bar,
+    fail,
+    say,
+)
+from localassist.disk import size
 from localassist.errors import LocalAssistError, StorageError
 
 if TYPE_CHECKING:
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The data folder as one file, and back.", no_args_is_help=True)
 
-EXIT_INTERRUPTED = 130
 Told = Callable[[str, int, int], None]
 File = Annotated[Path, typer.Argument(help="The file of a backup.")]
 
@@ -59,12 +64,12 @@ def create(
             compress=gzip,
             on_progress=told,
         )
-    _say(f"{made.path}: {size(made.size_bytes)} in {made.seconds:.1f} s, read back and whole.")
-    _say(_counted(made.head))
+    say(f"{made.path}: {size(made.size_bytes)} in {made.seconds:.1f} s, read back and whole.")
+    say(_counted(made.head))
     if made.left_out:
-        _say(f"Without the weights of {len(made.left_out)} models; --with-models adds them.")
+        say(f"Without the weights of {len(made.left_out)} models; --with-models adds them.")
     if made.lost_segments:
-        _say(f"{made.lost_segments} files are read again after a restore.")
+        say(f"{made.lost_segments} files are read again after a restore.")
     lost = [*made.head.missing, *made.damaged]
     if lost:
         fail(
@@ -82,8 +87,8 @@ def verify_backup(file: File) -> None:
     with explained("It cannot be restored."), told_progress() as told:
         head = verify(file, told)
     made = datetime.fromtimestamp(head.created_at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-    _say(f"{file} is whole: made {made} UTC by localassist {head.localassist}.")
-    _say(_counted(head))
+    say(f"{file} is whole: made {made} UTC by localassist {head.localassist}.")
+    say(_counted(head))
 
 
 @app.command("restore")
@@ -106,15 +111,20 @@ def restore_backup(
     target = settings.home if home is None else home.expanduser().absolute()
     with explained("Nothing was restored."), told_progress() as told:
         restored = restore(file, target, replace=replace, on_progress=told)
-    _say(f"Restored {target}.")
-    _say(_counted(restored.head))
+    say(f"Restored {target}.")
+    say(_counted(restored.head))
     if restored.kept is not None:
-        _say(f"What was there before is {restored.kept}.")
+        say(f"What was there before is {restored.kept}.")
     if restored.head.schema_revision is None:
-        _say("Without a database: restore that with its own tools.")
+        say("Without a database: restore that with its own tools.")
     for model_id in restored.weights_missing:
-        _say(f"The weights of {model_id} are not there: localassist models add")
-    _say("Runs that were under way go on when the server starts.")
+        say(f"The weights of {model_id} are not there: localassist models add")
+    if restored.damaged:
+        say(
+            f"{len(restored.damaged)} contents were damaged when the backup was made: "
+            f"{', '.join(sha256[:12] for sha256 in restored.damaged[:5])}."
+        )
+    say("Runs that were under way go on when the server starts.")
 
 
 @contextmanager
@@ -123,9 +133,9 @@ def explained(outcome: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _end(f"Stopped. {outcome}", EXIT_INTERRUPTED)
+        fail(f"Stopped. {outcome}", EXIT_INTERRUPTED)
     except StorageError as error:
-        _end(f"{error.message} {outcome}", EXIT_FAILURE)
+        fail(f"{error.message} {outcome}", EXIT_FAILURE)
     except LocalAssistError as error:
         fail(error.message)
 
@@ -133,11 +143,11 @@ def explained(outcome: str) -> Iterator[None]:
 @contextmanager
 def told_progress() -> Iterator[Told]:
     """A bar for work that is counted in bytes."""
-    with progress_bar() as bar:
+    with bytes_bar() as bar:
         task = bar.add_task("", total=None)
 
         def told(doing: str, done: int, total: int) -> None:
-            bar.update(task, description=doing, completed=done >> 20, total=(total >> 20) or 1)
+            bar.update(task, description=doing, completed=done, total=total)
 
         yield told
 
@@ -146,12 +156,3 @@ def _counted(head: Head) -> str:
     names = {"assistants", "threads", "messages", "runs", "files", "vector_stores"}
     counts = [f"{n:,} {name.replace('_', ' ')}" for name, n in head.counts.items() if name in names]
     return ", ".join([*counts, f"{head.files:,} files on disk ({size(head.bytes)})"]) + "."
-
-
-def _end(message: str, code: int) -> NoReturn:
-    report(message)
-    raise typer.Exit(code)
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from localassist.cli.bench_tables import print_tables
-from localassist.cli.output import console, fail, progress_bar, report
+from localassist.cli.output import fail, progress_bar, report, say
 
 if TYPE_CHECKING:
     from localassist.evaluation.compare import Comparison, Options
@@ -115,6 +114,8 @@ def retrieval(
     ] = None,
 ) -> None:
     """Measure how well questions find their answers: recall, precision, IoU, nDCG."""
+    import asyncio
+
     from localassist.evaluation.plot import check, draw
     from localassist.evaluation.report import report as figures
     from localassist.evaluation.variants import grid as variants_of
@@ -138,7 +139,7 @@ def retrieval(
         _write(json_file, json.dumps(figures(comparison, seed), indent=1, ensure_ascii=False))
     if plot is not None:
         draw(comparison, plot, seed)
-        _say(f"Drawn: {plot}")
+        say(f"Drawn: {plot}")
 
 
 def _is_own(corpus: Path | None, set_name: str | None) -> bool:
@@ -278,8 +279,4 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}.", code=1)
-    _say(f"Written: {path}")
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+    say(f"Written: {path}")

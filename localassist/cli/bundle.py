@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from localassist.cli.output import (
     EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    bytes_bar,
     console,
-    err_console,
     fail,
     is_interactive,
+    new_table,
     progress_bar,
     report,
+    say,
 )
+from localassist.disk import free_bytes, size
 from localassist.errors import BundleError
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from localassist.settings import Settings
 
 app = typer.Typer(help="Carry localassist to machines without a network.", no_args_is_help=True)
-
-_INTERRUPTED = 130
 
 
 @app.command("create")
@@ -150,14 +148,14 @@ def _create(request: Request, cache: Path, *, is_agreed: bool) -> None:
 
         verified = create(plan, own, cache, say=report, on_item=on_item, on_bytes=on_bytes)
     _show(verified)
-    _say(f"{request.out} is made ({_size(request.out.stat().st_size)}).")
-    _say("On the other machine: tar xf it, then ./install.sh in its folder.")
+    say(f"{request.out} is made ({size(request.out.stat().st_size)}).")
+    say("On the other machine: tar xf it, then ./install.sh in its folder.")
 
 
 def _show_plan(plan: Plan) -> None:
     from localassist.bundle.create import group_sizes
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     table.add_column("what", overflow="fold")
     for heading in ("files", "size"):
         table.add_column(heading, justify="right")
@@ -167,32 +165,32 @@ def _show_plan(plan: Plan) -> None:
     is_complete = all(group.is_complete for group in groups)
     total = sum(group.size_bytes for group in groups)
     table.add_row("in all", str(sum(g.count for g in groups)), _at_least(total, is_complete))
-    free = shutil.disk_usage(plan.request.out.parent).free
-    table.add_row("free disk", "", _size(free))
+    free = free_bytes(plan.request.out.parent)
+    table.add_row("free disk", "", size(free))
     console.print(table)
     compiled = any(not item.url for item in plan.items("wheels"))
     if compiled:
-        _say(f"llama.cpp is still to be compiled for {plan.request.cpu} (25 MB, some minutes).")
+        say(f"llama.cpp is still to be compiled for {plan.request.cpu} (25 MB, some minutes).")
 
 
 def _show(verified: Verified) -> None:
     manifest = verified.manifest
-    _say(f"localassist {manifest.localassist}, bundle {verified.id}: as it was made.")
+    say(f"localassist {manifest.localassist}, bundle {verified.id}: as it was made.")
     for target in manifest.targets:
         kernel = "with" if target.has_kernel else "without"
         needs = f", glibc {target.glibc} or newer" if target.glibc else ""
-        _say(
+        say(
             f"for {target.platform}, Python {target.python}{needs}, processor {target.cpu}; "
             f"{kernel} the code interpreter"
         )
     for group in ("wheels", "kernel", "models", "docs", "licences", "extra"):
         count = sum(file.group == group for file in manifest.files)
         if count:
-            _say(f"{group:<9} {count:>4} files  {_size(manifest.size_of(group)):>9}")
+            say(f"{group:<9} {count:>4} files  {size(manifest.size_of(group)):>9}")
     if manifest.models:
-        _say(f"models: {', '.join(manifest.models)}")
+        say(f"models: {', '.join(manifest.models)}")
     signed = f"by {verified.signer}" if verified.signer else "(by whom was not asked: --signers)"
-    _say(f"signed {signed}" if verified.is_signed else "not signed")
+    say(f"signed {signed}" if verified.is_signed else "not signed")
 
 
 def _targets(platforms: list[str], pythons: list[str], glibc: str) -> tuple[Target, ...]:
@@ -266,33 +264,19 @@ def _explained(out: Path) -> Iterator[None]:
     except OSError as error:
         fail(f"{error.filename or out}: {error.strerror}.", EXIT_FAILURE)
     except KeyboardInterrupt:
-        fail(f"Interrupted. What is complete is kept in {part}; call again to go on.", _INTERRUPTED)
+        fail(
+            f"Stopped. What is complete is kept in {part}; call again to go on.",
+            EXIT_INTERRUPTED,
+        )
 
 
 @contextmanager
 def _bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar of bytes on stderr, for a person; it appears with the first bytes."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        console=err_console,
-        transient=True,
-        disable=not err_console.is_terminal,
-    ) as bar:
+    with bytes_bar() as bar:
         task = bar.add_task(what, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
 def _at_least(size_bytes: int, is_complete: bool) -> str:
-    return _size(size_bytes) if is_complete else f"at least {_size(size_bytes)}"
-
-
-def _size(size_bytes: int) -> str:
-    from localassist.bundle.files import megabytes
-
-    return megabytes(size_bytes)
-
-
-def _say(text: str) -> None:
-    console.print(Text(text), soft_wrap=not console.is_terminal)
+    return size(size_bytes) if is_complete else f"at least {size(size_bytes)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 from enum import Enum
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, console, fail
+from localassist.cli.output import EXIT_FAILURE, console, fail, say_json
 
 if TYPE_CHECKING:
     from localassist.server.compatibility import Endpoint
@@ -35,7 +34,7 @@ def compat(
     only: Annotated[
         Only | None, typer.Option(help="Only what differs, is not served, or is ours.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Say what becomes of each endpoint and parameter of the hosted API: yes, differs, no, ours."""
     from localassist.server.compatibility import matching, report
@@ -45,7 +44,7 @@ def compat(
         fail(f"Nothing like that: {endpoint or only}.", EXIT_FAILURE)
     if as_json:
         rows: Any = [asdict(item) for item in found]
-        console.print(json.dumps(rows), soft_wrap=True, markup=False)
+        say_json(rows)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for item in found:

@@ -7,6 +7,7 @@ files and, for reading only, the database.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
@@ -21,6 +22,10 @@ _T = TypeVar("_T")
 _PROGRAM = "localassist"
 _VARIABLE = f"_{_PROGRAM.upper()}_COMPLETE"
 _TITLE_CHARACTERS = 40
+# Shells put what is offered on the command line as it is, and zsh evaluates it with its title: no
+# name may be a command by the way, and none that would have to be quoted is offered.
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
+_IN_TITLES = str.maketrans("\\[]`$", "/()'%")
 
 
 class Shell(str, Enum):
@@ -68,7 +73,8 @@ def assistant_names(context: typer.Context, incomplete: str) -> list[str]:
 
         return glimpse.assistant_names(settings.home, settings.storage)
 
-    return [name for name in _looked_up(context, names) if name.startswith(incomplete)]
+    found = _looked_up(context, names)
+    return [name for name in found if name.startswith(incomplete) and _PLAIN.fullmatch(name)]
 
 
 def thread_ids(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -80,10 +86,15 @@ def thread_ids(context: typer.Context, incomplete: str) -> list[tuple[str, str]]
         return glimpse.recent_threads(settings.home, settings.storage)
 
     return [
-        (thread_id, " ".join(said.split())[:_TITLE_CHARACTERS])
+        (thread_id, _title(said))
         for thread_id, said in _looked_up(context, threads)
         if thread_id.startswith(incomplete)
     ]
+
+
+def _title(said: str) -> str:
+    words = " ".join(said.translate(_IN_TITLES).split())[:_TITLE_CHARACTERS]
+    return "".join(c for c in words if c.isprintable())
 
 
 def _looked_up(context: typer.Context, find: Callable[[Settings], Iterable[_T]]) -> list[_T]:

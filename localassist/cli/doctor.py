@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, console, err_console
+from localassist.cli.output import EXIT_FAILURE, console, err_console, say_json
 
 if TYPE_CHECKING:
     from localassist.services.checkup import Finding
@@ -50,7 +49,7 @@ def doctor(
     counts = Counter[str](finding.status for finding in findings)
     if as_json:
         found = {"ok": not counts["failed"], "checks": [asdict(finding) for finding in findings]}
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        say_json(found)
     else:
         _sum_up(counts, in_full=verbose)
     if counts["failed"]:

@@ -108,12 +108,3 @@ def report_added(name: str, added: Added) -> None:
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     line = f"{name}: {said or 'no documents'}."
     err_console.print(line, style="dim", markup=False, soft_wrap=True)
-
-
-def size(size_bytes: int) -> str:
-    """``1.2 MB``."""
-    for unit in ("B", "kB", "MB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:,.0f} {unit}" if unit == "B" else f"{size_bytes:,.1f} {unit}"
-        size_bytes /= 1000  # type: ignore[assignment]
-    return f"{size_bytes:,.1f} GB"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.documents import connected, files_in, size
-from localassist.cli.output import EXIT_FAILURE, console, fail, report
+from localassist.cli.documents import connected, files_in
+from localassist.cli.output import EXIT_FAILURE, console, fail, new_table, report
+from localassist.disk import size
 
 app = typer.Typer(help="Upload, see and delete files.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def list_files(
     ] = None,
 ) -> None:
     """Show all files."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     for heading in ("id", "name", "purpose", "size", "uploaded"):
         is_id = heading == "id"
         table.add_column(heading, no_wrap=is_id, justify="right" if heading == "size" else "left")

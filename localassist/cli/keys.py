@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, console, err_console, fail
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    console,
+    err_console,
+    fail,
+    new_table,
+    say,
+    say_json,
+)
 from localassist.errors import RequestError
 
 if TYPE_CHECKING:
@@ -49,14 +54,14 @@ def create(
 @app.command("list")
 def list_keys(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Show all keys, without the keys themselves."""
     found = _with_keys(context.obj, lambda keys: keys.list())
     if as_json:
-        console.print(json.dumps([asdict(key) for key in found]), soft_wrap=True, markup=False)
+        say_json([asdict(key) for key in found])
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     for heading in ("name", "id", "project", "ends in", "made", "revoked"):
         table.add_column(heading, no_wrap=heading == "id")
     for key in found:
@@ -72,10 +77,12 @@ def revoke(
 ) -> None:
     """Let a key open nothing any more, within a second. What was made with it stays."""
     revoked = _with_keys(context.obj, lambda keys: keys.revoke(key))
-    console.print(f"Revoked {revoked.id} ({revoked.name}).", markup=False, soft_wrap=True)
+    say(f"Revoked {revoked.id} ({revoked.name}).")
 
 
 def _with_keys(settings: Settings, work: Callable[[Keys], Awaitable[T]]) -> T:
+    import asyncio
+
     from localassist.runtime import open_keys
 
     async def run() -> T:

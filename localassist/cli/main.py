@@ -104,6 +104,16 @@ def main() -> None:
     except LocalAssistError as exc:
         report(exc.message)
         sys.exit(EXIT_USAGE)
-    except KeyboardInterrupt:  # before a command has begun; later it is theirs
+    except SystemExit as end:
+        if _was_interrupted(end):  # and the command has not said so
+            report("Stopped.")
+        raise
+    except KeyboardInterrupt:  # before a command has begun
         report("Stopped.")
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _was_interrupted(end: SystemExit) -> bool:
+    """Whether an interrupt has come through to typer, which ends the program without a word."""
+    left = end.__context__
+    return left is not None and isinstance(left.__cause__, KeyboardInterrupt)

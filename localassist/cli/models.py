@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from localassist.cli.models_change import change, edit
 from localassist.cli.models_check import check
-from localassist.cli.models_pull import EXIT_INTERRUPTED, pull
+from localassist.cli.models_pull import pull
 from localassist.cli.models_recommend import recommend
 from localassist.cli.optimize import optimize
-from localassist.cli.output import console, err_console, fail, report
+from localassist.cli.output import (
+    EXIT_INTERRUPTED,
+    bytes_bar,
+    console,
+    fail,
+    report,
+    say,
+)
+from localassist.disk import size
 
 if TYPE_CHECKING:
     from localassist.registry import Catalog, ModelManifest
@@ -48,7 +55,7 @@ def list_models(context: typer.Context) -> None:
             model.id,
             model.kind,
             "yes" if model.id in defaults else "",
-            _megabytes(model.size_bytes),
+            size(model.size_bytes) if model.size_bytes else "",
             "" if model.context_length is None else f"{model.context_length:,}",
             _tool_mode(context, model, "{mode}"),
             Text(model.licence),
@@ -91,13 +98,7 @@ def add(
     for left_out in find_given(path, file).left_out:
         report(f"{left_out} is an image projector, not a model by itself; it is left out.")
     try:
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            console=err_console,
-            transient=True,
-        ) as bar:
+        with bytes_bar() as bar:
             task = bar.add_task("Copying" if copy else "Checking", total=None)
             model = _catalog(context).add(
                 path,
@@ -110,10 +111,10 @@ def add(
     except KeyboardInterrupt:
         fail("Stopped; nothing was added.", EXIT_INTERRUPTED)
     place = "a copy is in the data folder" if copy else "the file stays where it is; keep it there"
-    _say(f"Added {model.id} ({place}).")
+    say(f"Added {model.id} ({place}).")
     for remark in remarks_on(model):
         report(remark)
-    _say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
+    say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
 
 
 @app.command("add-server")
@@ -153,8 +154,8 @@ def add_server(
         api_key_env=api_key_env,
         tool_mode=tool_mode,
     )
-    _say(f"Added {added.manifest.id} ({added.summary}).")
-    _say(
+    say(f"Added {added.manifest.id} ({added.summary}).")
+    say(
         "Use it by that name, or for every hosted name: "
         f"localassist models default {added.manifest.id}"
     )
@@ -183,25 +184,20 @@ def show(context: typer.Context, name: Name) -> None:
 def remove(context: typer.Context, name: Name) -> None:
     """Forget a model you added. Your file stays; a copy in the data folder is deleted."""
     model = _catalog(context).remove(name)
-    _say(f"Removed {model.id}.")
+    say(f"Removed {model.id}.")
 
 
 @app.command("default")
 def default(context: typer.Context, name: Name) -> None:
     """Choose the model that answers to hosted names such as gpt-4o."""
     model = _catalog(context).set_default(name)
-    _say(f"{model.id} is now the default {model.kind} model.")
+    say(f"{model.id} is now the default {model.kind} model.")
 
 
 def _catalog(context: typer.Context) -> Catalog:
     from localassist.registry import Catalog
 
     return Catalog(context.obj.home, context.obj.models)
-
-
-def _say(text: str) -> None:
-    """Names and paths contain brackets and must stay on one line: no markup, no wrapping."""
-    console.print(text, markup=False, soft_wrap=True)
 
 
 def _say_field(field: str, value: str) -> None:
@@ -231,10 +227,6 @@ def _server(model: ModelManifest) -> str | None:
     from localassist.registry.manifest import ServerSource
 
     return model.source.server if isinstance(model.source, ServerSource) else None
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.0f} MB" if size_bytes else ""
 
 
 def _plain(value: object) -> str:

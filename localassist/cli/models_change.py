@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localassist.cli.output import console, fail, is_interactive, report
+from localassist.cli.output import console, fail, is_interactive, report, say
 
 if TYPE_CHECKING:
     from localassist.registry import Catalog
@@ -33,7 +33,7 @@ def change(
     changed = model_defaults.change(catalog, name, values)
     for value in values:
         key, _, _ = value.partition("=")
-        console.print(f"{key.strip()} of {changed.id} is set.", markup=False, soft_wrap=True)
+        say(f"{key.strip()} of {changed.id} is set.")
     _note(changed.id, was_shipped)
 
 
@@ -65,7 +65,7 @@ def edit(context: typer.Context, name: _Name) -> None:
             report(error.message)
             if not (is_interactive() and typer.confirm("Edit it again?", default=True)):
                 fail("Nothing was changed.")
-    console.print(f"{name} is changed.", markup=False, soft_wrap=True)
+    say(f"{name} is changed.")
     _note(name, was_shipped)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from localassist.cli.models_pull import EXIT_INTERRUPTED
-from localassist.cli.output import EXIT_FAILURE, console, err_console, fail
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    console,
+    err_console,
+    fail,
+    say_json,
+)
 
 if TYPE_CHECKING:
     from localassist.services.model_check import Check
@@ -59,7 +64,7 @@ def check(
     has_failed = any(one["verdict"] == "fail" for each in report for one in each["checks"])
     if as_json:
         found_all = {"ok": not has_failed, "models": report}
-        typer.echo(json.dumps(found_all, ensure_ascii=False, indent=2))
+        say_json(found_all)
     if has_failed:
         raise typer.Exit(EXIT_FAILURE)
 

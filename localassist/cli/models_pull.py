@@ -6,25 +6,25 @@ import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, console, err_console, fail, report
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    bytes_bar,
+    console,
+    fail,
+    new_table,
+    report,
+    say,
+)
+from localassist.disk import size
 
 if TYPE_CHECKING:
     from localassist.registry.pull.listing import Listing
     from localassist.registry.pull.pulling import Pull, Pulled
     from localassist.settings import Settings
 
-EXIT_INTERRUPTED = 130  # what shells make of Ctrl-C
 
 _CHECKED = {
     "hub": "which is the hub's sum",
@@ -107,7 +107,7 @@ def pull(
 
 
 def _show(listing: Listing) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     table.add_column("file", overflow="fold")
     for heading in ("size", "quantization"):
         table.add_column(heading, justify="right")
@@ -123,10 +123,10 @@ def _watched(pulling: Pull) -> Pulled:
     from localassist.errors import DownloadFailed
 
     if pulling.known is None:
-        held = f", of which {_size(pulling.held_bytes)} are here" if pulling.held_bytes else ""
+        held = f", of which {size(pulling.held_bytes)} are here" if pulling.held_bytes else ""
         report(f"Fetching {pulling.model_id}: {_size(pulling.size_bytes) or 'size unknown'}{held}.")
     try:
-        with _bar() as bar:
+        with bytes_bar() as bar:
             task = bar.add_task(pulling.model_id, total=pulling.size_bytes)
             return pulling.run(
                 lambda done, total: bar.update(task, completed=done, total=total or None)
@@ -137,24 +137,11 @@ def _watched(pulling: Pull) -> Pulled:
         fail(f"{error.message}{_kept(pulling)}", EXIT_FAILURE)
 
 
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=err_console,
-        transient=True,
-        disable=not err_console.is_terminal,
-    )
-
-
 def _kept(pulling: Pull) -> str:
     if not pulling.held_bytes:
         return ""
     return (
-        f" {_size(pulling.held_bytes)} of {_size(pulling.size_bytes) or 'it'} are kept: give the "
+        f" {size(pulling.held_bytes)} of {_size(pulling.size_bytes) or 'it'} are kept: give the "
         f"same command again to go on, or delete {pulling.folder}."
     )
 
@@ -162,19 +149,17 @@ def _kept(pulling: Pull) -> str:
 def _tell(pulled: Pulled) -> None:
     model = pulled.manifest
     if not pulled.is_new:
-        console.print(f"{model.id} is here already.", markup=False, soft_wrap=True)
+        say(f"{model.id} is here already.")
         return
     lines = [
-        f"Added {model.id} ({_size(model.size_bytes)}, licence {model.licence}).",
+        f"Added {model.id} ({size(model.size_bytes)}, licence {model.licence}).",
         f"SHA-256 {model.sha256}, {_CHECKED[pulled.checked_by]}.",
         f"Try it out: localassist models check {model.id}",
         f"Use it for every hosted name: localassist models default {model.id}",
     ]
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 def _size(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return ""
-    return f"{size_bytes / 1e9:,.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:,.1f} MB"
+    return "" if size_bytes is None else size(size_bytes)

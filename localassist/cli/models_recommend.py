@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import console, fail
+from localassist.cli.output import console, fail, say_json
 
 if TYPE_CHECKING:
     from localassist.services.recommendations import Recommendation
@@ -33,7 +32,7 @@ def recommend(
     sizes = recommendations.COMMON_RAM_GB if everything else (ram or _own_ram_gb(),)
     found = [one for size in sizes for one in recommendations.recommend(size)]
     if as_json:
-        typer.echo(json.dumps({"recommended": [_plain(one) for one in found]}, indent=2))
+        say_json({"recommended": [_plain(one) for one in found]})
         return
     if not found:
         smallest = min(recommendations.COMMON_RAM_GB)

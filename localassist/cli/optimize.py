@@ -16,9 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from localassist.cli.output import console, err_console, fail, is_interactive, report
+from localassist.cli.output import (
+    console,
+    err_console,
+    fail,
+    is_interactive,
+    new_table,
+    report,
+    say,
+)
+from localassist.disk import free_bytes, size
 
 if TYPE_CHECKING:
     from localassist.engine.copies import Comparison, Speed
@@ -64,7 +72,7 @@ def optimize(
         )
         best = best_copy((kind, comparison) for kind, (_, comparison) in copies.items())
         if best is None:
-            _say(f"None is clearly faster and close enough; {original.id} stays as it is.")
+            say(f"None is clearly faster and close enough; {original.id} stays as it is.")
         elif yes or _agrees(_copy_id(original, best)):
             path, comparison = copies.pop(best)
             _register(catalog, original, best, path, comparison)
@@ -96,20 +104,13 @@ def _check_room(home: Path, weights: Path, original: ModelManifest, wanted: list
     if free_memory is not None and memory > free_memory:
         fail(
             f"{original.id} is too large to be compared with a copy: that takes about "
-            f"{_megabytes(memory)} of memory, and {_megabytes(free_memory)} are free."
+            f"{size(memory)} of memory, and {size(free_memory)} are free."
         )
-    free_disk = shutil.disk_usage(_existing(home)).free
+    free_disk = free_bytes(home)
     if sum(copies) > free_disk:
         fail(
-            f"The copies take about {_megabytes(sum(copies))}, and {_megabytes(free_disk)} are "
-            f"free in {home}."
+            f"The copies take about {size(sum(copies))}, and {size(free_disk)} are free in {home}."
         )
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _measure(
 
 
 def _print_table(original: ModelManifest, copies: dict[str, tuple[int, Comparison]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     table.add_column("weights")
     headings = ("size", "prefill", "decode", "decode of 8", "perplexity", "agreement", "divergence")
     for heading in (*headings, "pays"):
@@ -176,12 +177,12 @@ def _print_table(original: ModelManifest, copies: dict[str, tuple[int, Compariso
             own = original.quantization or "original"
             speeds = [f"{value:,.0f}" for value in _values(found.original)]
             table.add_row(
-                own, _megabytes(original.size_bytes), *speeds, f"{found.perplexity:.2f}", "", "", ""
+                own, size(original.size_bytes), *speeds, f"{found.perplexity:.2f}", "", "", ""
             )
         pairs = zip(_values(found.copy), found.gains, strict=True)
         table.add_row(
             file_type.upper(),
-            _megabytes(size_bytes),
+            size(size_bytes),
             *(f"{value:,.0f} ×{gain:.2f}" for value, gain in pairs),
             f"{found.copy_perplexity:.2f}",
             f"{found.agreement:.1%}",
@@ -189,7 +190,7 @@ def _print_table(original: ModelManifest, copies: dict[str, tuple[int, Compariso
             "yes" if found.pays else "no",
         )
     console.print(table)
-    _say("Tokens a second; × is against the original, timed in turn with that copy.")
+    say("Tokens a second; × is against the original, timed in turn with that copy.")
     if not all(found.was_quiet for _, found in copies.values()):
         report("Other programs used the processor meanwhile; a quiet machine may show otherwise.")
 
@@ -201,7 +202,7 @@ def _values(speed: Speed) -> tuple[float, float, float]:
 def _agrees(model_id: str) -> bool:
     if is_interactive():
         return typer.confirm(f"Register the best as {model_id}?")
-    _say(f"With --yes the best is registered as {model_id}.")
+    say(f"With --yes the best is registered as {model_id}.")
     return False
 
 
@@ -216,8 +217,8 @@ def _register(
     model = catalog.add_copy(
         path, original, model_id=_copy_id(original, file_type), description=note
     )
-    _say(f"Registered {model.id}.")
-    _say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
+    say(f"Registered {model.id}.")
+    say(f"Use it by that name, or for every hosted name: localassist models default {model.id}")
 
 
 def _keep(paths: Iterator[Path], folder: Path) -> None:
@@ -225,16 +226,8 @@ def _keep(paths: Iterator[Path], folder: Path) -> None:
 
     for path in paths:
         move_file(path, folder / path.name)
-        _say(f"Kept {folder / path.name}")
+        say(f"Kept {folder / path.name}")
 
 
 def _copy_id(original: ModelManifest, file_type: str) -> str:
     return f"{original.id}-{file_type}"[:128]
-
-
-def _megabytes(size_bytes: float) -> str:
-    return f"{size_bytes / _MEGABYTE:,.0f} MB"
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)

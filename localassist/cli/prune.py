@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.documents import size
-from localassist.cli.output import EXIT_FAILURE, console, fail, say_aside
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    console,
+    fail,
+    new_table,
+    say_aside,
+    say_json,
+)
+from localassist.disk import size
 from localassist.errors import StorageError
 
 if TYPE_CHECKING:
@@ -36,6 +41,8 @@ def prune(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Remove what is older than the retention settings allow, as a service does by itself."""
+    import asyncio
+
     settings: Settings = context.obj
     given = {"thread_days": thread_days, "file_days": file_days}
     changes = {name: days for name, days in given.items() if days is not None}
@@ -47,12 +54,12 @@ def prune(
         fail(error.message, EXIT_FAILURE)
     except KeyboardInterrupt:
         fail(
-            "Interrupted: some of it has gone, each thing whole. Run it again for the rest.",
-            EXIT_FAILURE,
+            "Stopped: some of it has gone, each thing whole. Run it again for the rest.",
+            EXIT_INTERRUPTED,
         )
     if as_json:
         told = {"dry_run": dry_run, "removed": [asdict(one) for one in removed]}
-        typer.echo(json.dumps(told, indent=2))
+        say_json(told)
     else:
         _show(removed, dry_run)
 
@@ -65,13 +72,13 @@ async def _prune(settings: Settings, *, is_meant: bool) -> list[Removal]:
 
 
 def _show(removed: list[Removal], dry_run: bool) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     table.add_column("would go" if dry_run else "gone")
     table.add_column("count", justify="right")
     table.add_column("about", justify="right")
     table.add_column("kept for")
     for one in removed:
-        kept = f"{one.days:g} days" if one.days is not None else "ever"
+        kept = "ever" if one.days is None else f"{one.days:g} day{'' if one.days == 1 else 's'}"
         told = (f"{one.count:,}", size(one.bytes)) if one.days is not None else ("–", "–")
         table.add_row(one.what, *told, kept)
     console.print(table)
@@ -97,5 +104,5 @@ def vacuum(
     except StorageError as error:
         fail(error.message, EXIT_FAILURE)
     except KeyboardInterrupt:
-        fail("Interrupted: the database is as it was.", EXIT_FAILURE)
+        fail("Stopped: the database is as it was.", EXIT_INTERRUPTED)
     console.print(f"The database took {size(before)} and takes {size(after)}.", markup=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -12,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, console, err_console, fail
+from localassist.cli.output import EXIT_FAILURE, console, err_console, fail, new_table, say_json
 from localassist.cli.timeline import TimeLine, duration
 from localassist.errors import RequestError
 
@@ -39,14 +36,14 @@ def list_runs(
         str | None, typer.Argument(help="Only runs of this thread.", show_default=False)
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many, the newest.", min=1)] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Show the newest runs, of all projects."""
     found = with_records(context.obj, lambda records: records.list(thread, limit))
     if as_json:
-        _print_json([_dumped(record) for record in found])
+        say_json([_dumped(record) for record in found])
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     # Whoever looks on goes on with the id; it is never cut.
     table.add_column("id", no_wrap=True)
     table.add_column("status", no_wrap=True)
@@ -74,13 +71,13 @@ def list_runs(
 def show(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="The run's id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show a run: its status, its steps, and its time line. Of one that has not ended, also what it
     is doing."""
     record = with_records(context.obj, lambda records: records.show(run))
     if as_json:
-        _print_json(_dumped(record))
+        say_json(_dumped(record))
         return
     print_run(record, console)
 
@@ -89,7 +86,7 @@ def print_run(record: RunRecord, to: Console) -> None:
     """What a run did, in words and as bars."""
     _print_head(record, to)
     for step in record.steps or ():
-        to.print(_step_line(step), soft_wrap=True)
+        to.print(_step_line(step), soft_wrap=not to.is_terminal)
     if record.timeline is None:
         err_console.print("It was made by an earlier release, which kept no times.", style="dim")
         return
@@ -103,12 +100,12 @@ def _print_head(record: RunRecord, to: Console) -> None:
     )
     if record.doing is not None:
         head.append(f": {record.doing}")
-    to.print(head, soft_wrap=True)
+    to.print(head, soft_wrap=not to.is_terminal)
     said = f"{record.model}  {record.thread_id}  made {_at(record.created_at)} UTC"
-    to.print(Text(said, "dim"), soft_wrap=True)
+    to.print(Text(said, "dim"), soft_wrap=not to.is_terminal)
     if record.last_error is not None:
         error = f"{record.last_error['code']}: {record.last_error['message']}"
-        to.print(Text(" ".join(error.split()), "red"), soft_wrap=True)
+        to.print(Text(" ".join(error.split()), "red"), soft_wrap=not to.is_terminal)
     parts = []
     if record.usage is not None:
         parts.append(_usage(record.usage))
@@ -116,7 +113,7 @@ def _print_head(record: RunRecord, to: Console) -> None:
     if first_text_ms is not None:
         parts.append(f"first text after {duration(first_text_ms)}")
     if parts:
-        to.print("; ".join(parts), soft_wrap=True)
+        to.print("; ".join(parts), soft_wrap=not to.is_terminal)
 
 
 def _step_line(step: dict[str, Any]) -> Text:
@@ -155,12 +152,10 @@ def _dumped(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _print_json(value: Any) -> None:
-    console.print(json.dumps(value), soft_wrap=True, markup=False)
-
-
 def with_records(settings: Settings, work: Callable[[RunRecords], Awaitable[T]]) -> T:
     """What ``work`` finds in the data folder; ends the command when there is no such run."""
+    import asyncio
+
     from localassist.runtime import open_records
 
     async def run() -> T:

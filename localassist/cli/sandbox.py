@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from localassist.cli.output import EXIT_FAILURE, console, err_console, fail, report
+from localassist.cli.output import EXIT_FAILURE, err_console, fail, report, say
 from localassist.cli.sandbox_abuse import test
 from localassist.cli.sandbox_exec import execute
 from localassist.errors import SandboxUnavailable
@@ -48,7 +48,7 @@ def build(
     if check:
         if not is_there:
             fail(f"{folder} is missing or out of date: localassist sandbox build", EXIT_FAILURE)
-        _say(f"{folder} is there and up to date.")
+        say(f"{folder} is there and up to date.")
         return
     if wheels is not None and not wheels.is_dir():
         fail(f"{wheels} is not a folder.")
@@ -61,7 +61,7 @@ def build(
             )
     except SandboxUnavailable as error:
         fail(error.message, EXIT_FAILURE)
-    _say(f"{environment.folder} is {'there and up to date' if is_there else 'ready'}.")
+    say(f"{environment.folder} is {'there and up to date' if is_there else 'ready'}.")
 
 
 @contextmanager
@@ -81,7 +81,3 @@ def _progress() -> Iterator[Callable[[str], None]]:
             report(stage)
 
     yield say
-
-
-def _say(text: str) -> None:
-    console.print(Text(text), soft_wrap=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from localassist.cli.output import EXIT_FAILURE, console, fail, progress_bar, report
+from localassist.cli.output import EXIT_FAILURE, console, fail, progress_bar, report, say_json
 from localassist.cli.sandbox_exec import with_provider
 
 if TYPE_CHECKING:
@@ -41,14 +39,16 @@ def test(
         str | None,
         typer.Option(help="What isolates, instead of `sandbox.provider`.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Attack the code interpreter on this machine and show what stops each attack."""
+    import asyncio
+
     settings = with_provider(context.obj, provider)
     chosen = _chosen(category or [], case or [])
     results = asyncio.run(_run(settings, chosen, ablation=ablation))
     if as_json:
-        typer.echo(json.dumps([_as_json(result) for result in results], indent=2))
+        say_json([_as_json(result) for result in results])
     else:
         _print_table(results, ablation=ablation)
     report(_summary(results))
@@ -74,6 +74,8 @@ def _chosen(categories: Sequence[str], names: Sequence[str]) -> Mapping[str, Seq
 async def _run(
     settings: Settings, chosen: Mapping[str, Sequence[Case]], *, ablation: bool
 ) -> list[Result]:
+    import asyncio
+
     from localassist.sandbox.abuse.runner import Suite
     from localassist.sandbox.choosing import choose
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from localassist.cli.chat.code import created
-from localassist.cli.output import EXIT_FAILURE, fail, report
+from localassist.cli.output import EXIT_FAILURE, EXIT_INTERRUPTED, fail, report
 
 if TYPE_CHECKING:
     from localassist.sandbox.outputs import CellStatus, Image
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from localassist.settings import Settings
 
 _EXIT_STOPPED = 3
-_EXIT_INTERRUPTED = 130
 
 
 def execute(
@@ -78,7 +77,7 @@ def execute(
     try:
         status = asyncio.run(run())
     except KeyboardInterrupt:
-        raise typer.Exit(_EXIT_INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
         raise  # whoever read has had enough; the last line of defence knows
     except OSError as error:
@@ -117,8 +116,7 @@ async def _run(kernel: OpenKernel, code: str, saver: _Saver) -> CellStatus:
     async with aclosing(kernel.execute(code)) as outputs:
         async for output in outputs:
             if isinstance(output, Logs):
-                sys.stdout.write(output.text)
-                sys.stdout.flush()
+                _write(output.text)
             elif isinstance(output, Image):
                 saver.save_image(output)
             else:
@@ -131,6 +129,16 @@ async def _run(kernel: OpenKernel, code: str, saver: _Saver) -> CellStatus:
     for notice in written.notices:
         report(notice)
     return ended.status
+
+
+def _write(text: str) -> None:
+    """To a file or another program as it is; to a terminal so that code cannot act on it."""
+    if sys.stdout.isatty():
+        from localassist.cli.display import cleaned
+
+        text = cleaned(text)
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 class _Saver:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from localassist.cli.documents import add_documents, connected, files_in, report_added, size
-from localassist.cli.output import EXIT_FAILURE, console, fail
+from localassist.cli.documents import add_documents, connected, files_in, report_added
+from localassist.cli.output import EXIT_FAILURE, console, fail, new_table, say
+from localassist.disk import size
 
 if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
@@ -36,7 +36,7 @@ def create(
         if _named(client, name):
             fail(f"There is a store '{name}' already. To add to it: localassist stores add")
         store = client.vector_stores.create(name=name)
-        _say(f"Created {store.id} ({name}).")
+        say(f"Created {store.id} ({name}).")
         if files:
             _add(client, store, files)
 
@@ -59,7 +59,7 @@ def add(
 @app.command("list")
 def list_stores(context: typer.Context) -> None:
     """Show all stores."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     for heading in ("name", "id", "files", "failed", "size", "status"):
         is_number = heading in ("files", "failed", "size")
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=heading == "id")
@@ -74,7 +74,7 @@ def list_stores(context: typer.Context) -> None:
 @app.command("show")
 def show(context: typer.Context, name: Name) -> None:
     """Show a store's files, and why some failed."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     for heading in ("file", "id", "status", "size"):
         table.add_column(heading, no_wrap=heading == "id")
     failures = []
@@ -86,10 +86,10 @@ def show(context: typer.Context, name: Name) -> None:
             table.add_row(Text(path), file.id, file.status, size(file.usage_bytes))
             if file.last_error is not None:
                 failures.append(f"{path}: {file.last_error.message}")
-    _say(f"{store.name or store.id}: {store.status}, {size(store.usage_bytes)}")
+    say(f"{store.name or store.id}: {store.status}, {size(store.usage_bytes)}")
     console.print(table)
     for failure in failures:
-        _say(failure)
+        say(failure)
 
 
 @app.command("search")
@@ -124,7 +124,7 @@ def remove(
         for name in names:
             store = _store(client, name)
             client.vector_stores.delete(store.id)
-            _say(f"Deleted {store.id} ({name}).")
+            say(f"Deleted {store.id} ({name}).")
 
 
 def _add(client: LocalAssist, store: VectorStore, files: list[LocalFile], **options: bool) -> None:
@@ -148,7 +148,3 @@ def _store(client: LocalAssist, name: str) -> VectorStore:
 def _named(client: LocalAssist, name: str) -> list[VectorStore]:
     stores = client.vector_stores.list(limit=100)
     return [store for store in stores if name in (store.id, store.name)]
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)

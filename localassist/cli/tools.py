@@ -20,6 +20,7 @@ from localassist.cli.output import (
     err_console,
     fail,
     is_interactive,
+    say_json,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def explain_tools(
         is_usage = 400 <= getattr(exc, "status_code", 500) < 500
         fail(explain(exc), EXIT_USAGE if is_usage else EXIT_FAILURE)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        say_json(found)
     else:
         _show(found)
 

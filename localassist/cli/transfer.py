@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 import typer
 
 from localassist.cli.backup import Told, explained, told_progress
-from localassist.cli.documents import size
-from localassist.cli.output import EXIT_FAILURE, console, fail, report
+from localassist.cli.output import EXIT_FAILURE, fail, report, say
+from localassist.disk import size
 
 if TYPE_CHECKING:
     from localassist.archive.archive import Archive, Imported
@@ -51,8 +51,8 @@ def export_objects(
             lambda archive, told: archive.export(project, out, selection, told),
         )
     counts = made.manifest.counts
-    _say(f"{made.path}: {size(made.size_bytes)}.")
-    _say(", ".join(f"{number:,} {_called(kind)}" for kind, number in counts.items()) + ".")
+    say(f"{made.path}: {size(made.size_bytes)}.")
+    say(", ".join(f"{number:,} {_called(kind)}" for kind, number in counts.items()) + ".")
     if made.lost:
         fail(
             f"{len(made.lost)} files come without their content, which is missing or damaged here: "
@@ -119,30 +119,26 @@ def _with_archive(settings: Settings, work: Callable[[Archive, Told], Awaitable[
 
 def _show(done: Imported) -> None:
     if not done.problems:
-        _say("Would be imported:" if done.is_dry else "Imported:")
+        say("Would be imported:" if done.is_dry else "Imported:")
         for family, verbs in done.tally.items():
-            _say(f"  {family}: {', '.join(f'{n:,} {verb}' for verb, n in sorted(verbs.items()))}")
+            say(f"  {family}: {', '.join(f'{n:,} {verb}' for verb, n in sorted(verbs.items()))}")
         for note in done.notes:
-            _say(note)
+            say(note)
     if done.unknown_fields:
         number = sum(done.unknown_fields.values())
         names = ", ".join(name for name, _ in done.unknown_fields.most_common(10))
-        _say(f"{number:,} fields that are not known were left out: {names}.")
+        say(f"Fields that are not known and were left out: {number:,} ({names}).")
     if done.others:
         names = ", ".join(f"{n:,} {kind}" for kind, n in done.others.most_common(10))
-        _say(f"Objects that are not imported: {names}.")
+        say(f"Objects that are not imported: {names}.")
     for problem in done.left_out[:_MOST_PROBLEMS]:
         report(f"left out: {problem}")
     if len(done.left_out) > _MOST_PROBLEMS:
         report(f"{len(done.left_out) - _MOST_PROBLEMS} more were left out.")
     if done.waiting and not done.problems:
-        _say(f"{done.waiting:,} files are read into vector stores while a server runs.")
+        say(f"Files that a server will read into vector stores: {done.waiting:,}.")
 
 
 def _called(kind: str) -> str:
     """``thread.run.step`` → ``run steps``."""
     return kind.removeprefix("thread.").replace(".", " ").replace("_", " ") + "s"
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)

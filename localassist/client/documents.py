@@ -8,7 +8,6 @@ waited for, not uploaded again.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from openai.types import VectorStore as VectorStore
 from openai.types.vector_stores import VectorStoreFile
 
 from localassist.client.client import explain, health
+from localassist.disk import sha256_of
 
 PATH, SHA256 = "path", "sha256"
 _BATCH_FILES = 500
@@ -104,7 +104,7 @@ def add_files(
     what the SDK raises; what was added by then stays, and a second call goes on from there.
     """
     known = _known(client, store_id)
-    digests = {file.name: _sha256(file.path) for file in files}
+    digests = {file.name: sha256_of(file.path) for file in files}
     current = {name: _current(known.get(name, ()), digest) for name, digest in digests.items()}
     fresh = [file for file in files if current[file.name] is None]
     begun = {
@@ -313,11 +313,3 @@ def _remove(client: openai.OpenAI, store_id: str, file_id: str) -> None:
 
 def _grouped(files: Sequence[LocalFile]) -> list[Sequence[LocalFile]]:
     return [files[at : at + _BATCH_FILES] for at in range(0, len(files), _BATCH_FILES)]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -1,12 +1,23 @@
-"""The embedded engine: prompts in, tokens out. Importing this loads no model runtime."""
+"""The embedded engine: prompts in, tokens out.
 
-from localassist.engine.config import EngineSettings
-from localassist.engine.engine import LlamaEngine
-from localassist.engine.grammar import validate_grammar
-from localassist.engine.loading import load_engine
-from localassist.engine.pool import EnginePool
-from localassist.engine.request import Engine, Finished, Generate, Piece
-from localassist.engine.scripted import ScriptedEngine
+A name is loaded with its first use: whoever reads the settings, which name this package's, needs
+none of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from localassist.lazy import exports
+
+if TYPE_CHECKING:
+    from localassist.engine.config import EngineSettings
+    from localassist.engine.engine import LlamaEngine
+    from localassist.engine.grammar import validate_grammar
+    from localassist.engine.loading import load_engine
+    from localassist.engine.pool import EnginePool
+    from localassist.engine.request import Engine, Finished, Generate, Piece
+    from localassist.engine.scripted import ScriptedEngine
 
 __all__ = [
     "Engine",
@@ -20,3 +31,23 @@ __all__ = [
     "load_engine",
     "validate_grammar",
 ]
+
+_HOMES = {
+    "Engine": "localassist.engine.request",
+    "EnginePool": "localassist.engine.pool",
+    "EngineSettings": "localassist.engine.config",
+    "Finished": "localassist.engine.request",
+    "Generate": "localassist.engine.request",
+    "LlamaEngine": "localassist.engine.engine",
+    "Piece": "localassist.engine.request",
+    "ScriptedEngine": "localassist.engine.scripted",
+    "load_engine": "localassist.engine.loading",
+    "validate_grammar": "localassist.engine.grammar",
+}
+
+
+__getattr__ = exports(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -114,9 +114,16 @@ class Catalog:
         if manifest is None or manifest.kind != kind:
             raise ConfigError(
                 f"The default {kind} model `{model_id}` is not one of the {kind} models "
-                f"({self._names(kind)})."
+                f"({self._names(kind)}). {self._remedy_of_default(kind)}"
             )
         return manifest
+
+    def _remedy_of_default(self, kind: Kind) -> str:
+        """A setting wins over what was chosen."""
+        if self._default_by_setting(kind) is None:
+            return "Choose one: localassist models default NAME"
+        field = "default_chat" if kind == "chat" else "default_embedder"
+        return f"The setting models.{field} names it: change or remove that."
 
     def set_default(self, name: str) -> ModelManifest:
         """Make a model the default of its kind. ConfigError when a setting decides that."""

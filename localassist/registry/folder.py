@@ -6,6 +6,7 @@ Writes are atomic. Reads see what any process has changed, at the price of listi
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class ModelsFolder:
         """Remove a manifest, and its weights if they are the copy kept here."""
         try:
             (self.path / f"{manifest.id}.toml").unlink(missing_ok=True)
+            if (folder := self._own_folder(manifest)) is not None:
+                shutil.rmtree(folder)
             for file in self._own_files(manifest):
                 file.unlink(missing_ok=True)
         except OSError as error:
@@ -65,6 +68,14 @@ class ModelsFolder:
     def copy_path(self, model_id: str) -> Path:
         """Where the copied weights of a model are kept; the parts of one beside it."""
         return self.path / "files" / f"{model_id}.gguf"
+
+    def _own_folder(self, manifest: ModelManifest) -> Path | None:
+        """The folder of an embedding model that is kept here, where it is there."""
+        if manifest.kind != "embedding" or not isinstance(manifest.source, FileSource):
+            return None
+        folder = manifest.source.path.parent
+        is_own = folder == self.copy_path(manifest.id).with_suffix("")
+        return folder if is_own and folder.is_dir() else None
 
     def _own_files(self, manifest: ModelManifest) -> tuple[Path, ...]:
         """The weights of a model that are kept here, all parts of them."""

@@ -13,11 +13,12 @@ import hashlib
 import importlib.util
 import json
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from localassist.disk import chunks, replacing
 from localassist.errors import ModelFileRejected, StorageUnavailable
 from localassist.registry.gguf import read_header
 from localassist.registry.manifest import FileSource, ModelManifest, PackageSource, ServerSource
@@ -25,8 +26,6 @@ from localassist.registry.parts import like, part_paths
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
-
-_CHUNK_BYTES = 2**20
 
 
 def find_weights(manifest: ModelManifest) -> Path:
@@ -101,7 +100,7 @@ def copy_weights(path: Path, target: Path, progress: Progress | None = None) -> 
     done_bytes = 0
     with contextlib.ExitStack() as stack:
         # The names are taken only when the last file is complete.
-        copies = [stack.enter_context(_replacing(target)) for target in targets]
+        copies = [stack.enter_context(_writing(target)) for target in targets]
         for source, copy in zip(sources, copies, strict=True):
             for chunk in _chunks((source,), None):
                 digest.update(chunk)
@@ -110,6 +109,35 @@ def copy_weights(path: Path, target: Path, progress: Progress | None = None) -> 
                 if progress is not None:
                     progress(done_bytes, total)
     return targets[0], digest.hexdigest()
+
+
+def copy_folder(folder: Path, target: Path) -> Path:
+    """Copy the folder of an embedding model to ``target``: all of it or nothing. What an earlier
+    copy left there, that never became a model, is replaced."""
+    new = target.with_name(f".new-{target.name}")
+    try:
+        make_folder(target.parent)
+        for left in (new, target):
+            if left.exists():
+                shutil.rmtree(left)
+        try:
+            shutil.copytree(folder, new, copy_function=_copy_file)
+            os.replace(new, target)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+    except (OSError, shutil.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageUnavailable(f"{target} cannot be written: {reason}.") from error
+    return target
+
+
+def _copy_file(source: str, target: str) -> None:
+    """Onto the disk, so that the folder's name never stands for less than the folder."""
+    with open(source, "rb") as file, open(target, "xb") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def make_folder(folder: Path) -> None:
@@ -130,7 +158,7 @@ def move_file(path: Path, target: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Write a small file so that readers see the old or the new text, never half of it."""
-    with _replacing(target) as file:
+    with _writing(target) as file:
         file.write(text.encode("utf-8"))
 
 
@@ -218,7 +246,7 @@ def _chunks(paths: Sequence[Path], progress: Progress | None) -> Iterator[bytes]
     for path in paths:
         try:
             with path.open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
+                for chunk in chunks(file):
                     yield chunk
                     done_bytes += len(chunk)
                     if progress is not None:
@@ -228,18 +256,11 @@ def _chunks(paths: Sequence[Path], progress: Progress | None) -> Iterator[bytes]
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A new file beside ``target`` that takes its name once it is complete and on disk."""
+def _writing(target: Path) -> Iterator[IO[bytes]]:
+    """A file that is there, under its name, when it is complete."""
     try:
         make_folder(target.parent)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
-            try:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, target)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with replacing(target) as file:
+            yield file
     except OSError as error:
         raise StorageUnavailable(f"{target} cannot be written: {error.strerror}.") from error

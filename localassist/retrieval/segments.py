@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from localassist.disk import sync_folder
 from localassist.errors import IndexUnavailable
 from localassist.retrieval.segment import Segment, segment_key, window_norms
 from localassist.retrieval.segment_files import read_segment, write_segment
@@ -132,21 +133,13 @@ class SegmentStore:
 
 def _rename(new: Path, folder: Path) -> None:
     """Give a complete folder its name, unless that is taken."""
-    _sync(new)
+    sync_folder(new)
     try:
         new.rename(folder)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
-    _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)
 
 
 def _is_older(path: Path, moment: float) -> bool:

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from localassist.disk import existing
 from localassist.errors import SandboxUnavailable
 from localassist.sandbox.config import SandboxSettings
 from localassist.sandbox.guest import guest_folder
@@ -47,14 +48,9 @@ def environment_folder(settings: SandboxSettings, home: Path) -> Path:
         return settings.environment.expanduser().absolute()
     if sys.prefix != sys.base_prefix:
         beside = Path(sys.prefix) / "share" / "localassist" / "kernel"
-        if (beside / "pyvenv.cfg").is_file() or os.access(_existing(beside), os.W_OK):
+        if (beside / "pyvenv.cfg").is_file() or os.access(existing(beside), os.W_OK):
             return beside
     return home / "sandbox" / "environment"
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def find_environment(settings: SandboxSettings, home: Path) -> Environment:

@@ -37,7 +37,8 @@ SPARE_FILES = 5_000
 """A folder with twice the limit, and what may be added between two looks, is not left to code that
 ought to make room in it."""
 REST = 4
-"""The watch over one kernel rests so many times as long as a look has taken."""
+"""The watch over one kernel rests so many times as long as a look has computed. What a look has
+only waited, for a processor or a disk, it rests once: on a busy machine it would come too late."""
 SPARE_PROCESSES = 8
 """The kernel's own and those around it, beside what code may start."""
 
@@ -217,16 +218,22 @@ class Watchdog:
                 if wait > 0:
                     self._changed.wait(wait)
                     continue
-            began = self._monotonic()
+            began, computed = self._monotonic(), time.thread_time()
             try:
                 watched.look()
             except Exception:  # whatever it was, the other kernels have to be watched
                 log.exception("A kernel could not be looked at")
-            taken = self._monotonic() - began
-            pause = max(BUSY_SECONDS if watched.is_busy else IDLE_SECONDS, REST * taken)
+            taken, computed = self._monotonic() - began, time.thread_time() - computed
+            pause = rest_seconds(taken, computed, is_busy=watched.is_busy)
             with self._changed:
                 if watched in self._next_look:
                     self._next_look[watched] = self._monotonic() + pause
+
+
+def rest_seconds(taken_seconds: float, computed_seconds: float, *, is_busy: bool) -> float:
+    """How long to rest after a look that took so long, and computed for so long of it."""
+    least = BUSY_SECONDS if is_busy else IDLE_SECONDS
+    return max(least, REST * computed_seconds, taken_seconds)
 
 
 @functools.cache

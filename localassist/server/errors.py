@@ -72,7 +72,7 @@ def log_if_ours(exc: Exception, scope: Scope) -> None:
     if isinstance(exc, ModelError) and exc.status < 500:
         return
     request_id = request_id_of(scope)
-    is_explained = isinstance(exc, ModelFileRejected | ModelLoadFailed)
+    is_explained = isinstance(exc, ModelFileRejected | ModelLoadFailed | StorageUnavailable)
     log.error(
         "%s %s failed (%s)%s",
         scope["method"],

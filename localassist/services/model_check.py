@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from localassist.child import Outcome, run_child
+from localassist.disk import size
 from localassist.engine.config import EngineSettings
 from localassist.errors import ModelFileRejected
 from localassist.registry.catalog import Catalog
@@ -89,7 +90,7 @@ def _check_files(catalog: Catalog, manifest: ModelManifest, progress: Progress |
         catalog.verify(manifest, progress)
     except ModelFileRejected as error:
         return Check("files", "fail", error.message)
-    says = f"{_size(manifest.size_bytes)}, as they were added (SHA-256 {manifest.sha256[:12]}…)."
+    says = f"{size(manifest.size_bytes)}, as they were added (SHA-256 {manifest.sha256[:12]}…)."
     return Check("files", "ok", says, figures={"sha256": manifest.sha256})
 
 
@@ -191,12 +192,12 @@ def _memory(facts: Mapping[str, Any]) -> Check:
         "taken_bytes": taken,
     }
     says = (
-        f"{_size(estimate)} were estimated ({_size(facts['weights_bytes'])} weights, "
-        f"{_size(facts['kv_bytes'])} for {facts['cells']:,} tokens)"
+        f"{size(estimate)} were estimated ({size(facts['weights_bytes'])} weights, "
+        f"{size(facts['kv_bytes'])} for {facts['cells']:,} tokens)"
     )
     if taken is not None:
-        says = f"{_size(taken)} are taken; {says}"
-    says += f"; saved conversations may take {_size(snapshots)} more."
+        says = f"{size(taken)} are taken; {says}"
+    says += f"; saved conversations may take {size(snapshots)} more."
     if taken is None or taken <= estimate * _TOLERANCE + _SLACK_BYTES:
         return Check("memory", "ok", says, figures=figures)
     fix = "Set engine.memory_budget_mb with room to spare, so that models are closed in time."
@@ -242,7 +243,7 @@ def _judged_embedder(manifest: ModelManifest, facts: Mapping[str, Any]) -> Itera
     if "texts" in facts:
         says = f"{facts['texts']:,.0f} short texts a second, {facts['window']} tokens each at most"
         if facts["taken_bytes"] is not None:
-            says += f"; {_size(facts['taken_bytes'])} of memory"
+            says += f"; {size(facts['taken_bytes'])} of memory"
         figures = {"texts_per_second": facts["texts"], "taken_bytes": facts["taken_bytes"]}
         yield Check("speed", "ok", f"{says}.", figures=figures)
 
@@ -285,9 +286,3 @@ def _advice(reasons: str) -> str | None:
     if "unknown model architecture" in reasons:
         return "Update llama-cpp-python; this one is older than the model."
     return None
-
-
-def _size(size_bytes: float) -> str:
-    return (
-        f"{size_bytes / 1e9:,.2f} GB" if abs(size_bytes) >= 1e9 else f"{size_bytes / 1e6:,.0f} MB"
-    )

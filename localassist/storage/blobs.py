@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from localassist.disk import sync_folder
 from localassist.errors import PayloadTooLarge, StorageCorrupt, StorageUnavailable
 
 CHUNK_BYTES = 1 << 20
@@ -122,11 +123,7 @@ class BlobStore:
         final = self.path(blob.sha256)
         final.parent.mkdir(exist_ok=True)
         temporary.replace(final)
-        folder = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(final.parent)
 
     def _remove_stale(self) -> None:
         # Another process may be writing right now, so only what is clearly abandoned goes.

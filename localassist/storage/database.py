@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,12 +45,12 @@ __all__ = [
 T = TypeVar("T")
 Transaction = Callable[[Session], T]
 URL_ERRORS = (ArgumentError, NoSuchModuleError, ModuleNotFoundError)
-_log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 _AFTER_COMMIT = "after_commit"
 # SQLite takes 32,766 values in a statement, PostgreSQL 65,535.
 _MAX_VALUES = 20_000
 _CORRUPT = ("malformed", "not a database", "corrupt")
+_LOCKED = "database is locked"
 
 
 class Database:
@@ -81,6 +81,10 @@ class Database:
             raise StorageUnavailable(
                 f"The data folder {home} cannot be created: {error.strerror}."
             ) from error
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise StorageUnavailable(
+                f"The data folder {home} cannot be written: it is read-only, or belongs to another."
+            )
         url = settings.url or f"sqlite:///{home / 'localassist.db'}"
         allow(settings.url)
         try:
@@ -224,8 +228,8 @@ def _translated(error: DatabaseError) -> Exception:
     if any(word in text for word in _CORRUPT):
         return StorageCorrupt(f"The database is damaged: {text}.")
     if isinstance(error, OperationalError):
-        _log.error("database failed: %s", text)
-        return StorageUnavailable(f"The database cannot be used: {text}.")
+        todo = " Another program holds it: end that one, or try again." if _LOCKED in text else ""
+        return StorageUnavailable(f"The database cannot be used: {text}.{todo}")
     return error
 
 

@@ -9,6 +9,12 @@ from pathlib import Path
 from localassist.errors import StorageUnavailable
 
 
+def working_lock(home: Path) -> ProcessLock:
+    """Held by the process that ingests for the data folder, so by some process for as long as any
+    service works on it."""
+    return ProcessLock(home / "stores" / ".ingest.lock")
+
+
 class ProcessLock:
     """Not for threads: one object belongs to one holder."""
 
@@ -35,6 +41,18 @@ class ProcessLock:
             return False
         self._descriptor = descriptor
         return True
+
+    def is_held(self) -> bool:
+        """Whether a living process holds it. Makes no file, and of a process that has died only the
+        file is left."""
+        try:
+            with self._path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def release(self) -> None:
         if self._descriptor is not None:

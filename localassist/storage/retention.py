@@ -32,7 +32,8 @@ from localassist.storage.tables import (
 )
 
 FILE_PURPOSES = ("assistants", "assistants_output")
-_FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
+# Ids of ours begin with "file-"; imported ones may go on otherwise. Other words do no harm.
+_FILE_ID = re.compile(r"file[A-Za-z0-9_-]+")
 _ROWS_AT_ONCE = 1000
 _Column = InstrumentedAttribute[Any]
 # Few rows, which change in place.
@@ -174,7 +175,7 @@ def _written_after(session: Session, ends: Collection[int]) -> set[str]:
 
 def _ids_in(session: Session, column: _Column, *wanted: ColumnElement[bool]) -> Iterator[str]:
     text = cast(column, String)
-    statement = select(text).where(text.contains("file-"), *wanted)
+    statement = select(text).where(text.contains("file"), *wanted)
     for said in session.scalars(statement.execution_options(yield_per=_ROWS_AT_ONCE)):
         yield from _FILE_ID.findall(said)
 

@@ -80,6 +80,11 @@ def content_of(path: Path) -> DatabaseContent:
 def check_database(path: Path) -> None:
     """Read all of a copy. Raises StorageCorrupt with the first thing that is wrong."""
     with _opened(path, "ro") as database:
+        # Ours has neither, and what they do to the rows of the next write nobody has asked for.
+        acting = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        strange = database.execute(acting).fetchone()
+        if strange is not None:
+            raise StorageCorrupt(f"The database holds a {strange[0]} that is not localassist's.")
         said = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
         if said != "ok":
             raise StorageCorrupt(f"The database is damaged: {said}.")
@@ -107,6 +112,7 @@ def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
         address = f"{path.absolute().as_uri()}?mode={mode}"
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS)) as connection:
             connection.isolation_level = None
+            connection.execute("PRAGMA trusted_schema=OFF")
             yield connection
     except sqlite3.OperationalError as error:
         raise StorageUnavailable(f"The database {path} cannot be used: {error}.") from error

@@ -89,8 +89,8 @@ def test_what_is_written_and_deleted_meanwhile_harms_nothing(
 
 def test_a_run_in_the_middle_goes_on_after_a_restore(tmp_path: Path, opened: Opened) -> None:
     home, new = tmp_path / "data", tmp_path / "new"
-    answer = " ".join(f"This is sentence number {number}." for number in range(40))
-    slow = ScriptedEngine(default_reply=answer, delay_seconds=0.02)
+    answer = " ".join(f"This is sentence number {number}." for number in range(150))
+    slow = ScriptedEngine(default_reply=answer, delay_seconds=0.05)
     with opened(home, slow) as client:
         assistant = client.beta.assistants.create(model="gpt-4o")
         thread = client.beta.threads.create(messages=[{"role": "user", "content": "Tell."}])

@@ -120,7 +120,7 @@ def test_a_hosted_dump_is_imported_and_goes_on(tmp_path: Path, opened: Opened) -
     assert not done.problems and dry.tally == done.tally and dry.notes == done.notes
     assert done.tally["messages"] == {"new": 4} and done.tally["files"] == {"new": 2}
     assert "assistant.owner" in done.unknown_fields
-    assert any("1 files come without their content" in note for note in done.notes)
+    assert any("Files without their content: 1." in note for note in done.notes)
     assert any("1 threads are made" in note for note in done.notes)
     engine = ScriptedEngine(default_reply="You are welcome.")
     with opened(home, engine) as client:

@@ -135,7 +135,9 @@ def test_nothing_leads_to_an_interrupted_installation(unpacked: Path, tmp_path: 
         assert ("Interrupted" in said) == (number != signal.SIGKILL) and "Traceback" not in said
         assert not (prefix / "current").is_symlink() and not (prefix / "bin").exists()
         assert number == signal.SIGKILL or versions(prefix) == []
-    assert install(unpacked, prefix).returncode == 0
+    (prefix / "versions" / "left").mkdir()
+    done = install(unpacked, prefix)
+    assert done.returncode == 0 and "removing left, which an interrupted" in done.stdout
     assert len(versions(prefix)) == 1
 
 
@@ -256,3 +258,13 @@ def test_a_full_disk_leaves_nothing(
     )
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not any(line.startswith("0.") for line in done.stdout.splitlines())
+
+
+def test_what_was_left_out_comes_with_another_call(unpacked: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    assert install(unpacked, prefix, "--no-kernel").returncode == 0
+    kernel = prefix / "current" / "share" / "localassist" / "kernel"
+    assert not kernel.exists()
+    done = install(unpacked, prefix)
+    assert done.returncode == 0 and "is installed already" in done.stdout
+    assert (kernel / "built-from").read_text() == str(unpacked / "kernel")

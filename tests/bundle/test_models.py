@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from localassist.registry.manifest import FileSource, ModelManifest, ServerSourc
 from localassist.registry.parts import part_paths
 from tests.bundle.tiny import Tiny, unpack
 from tests.registry.conftest import WriteGguf, write_gguf
+from tests.registry.test_given import embedder_folder
 
 __all__ = ["write_gguf"]
 
@@ -74,6 +76,44 @@ def test_a_split_model_keeps_its_parts(tmp_path: Path) -> None:
     source = Catalog(tmp_path / "home").get("mine").source
     assert isinstance(source, FileSource)
     assert [path.read_text() for path in part_paths(source.path)] == ["0", "1", "2"]
+
+
+def test_an_embedding_model_moves_with_all_that_it_is_made_of(
+    tiny: Tiny, tmp_path: Path, catalog: Catalog
+) -> None:
+    source = embedder_folder(tmp_path / "mine")
+    (source / "modules.json").write_text(json.dumps([{"path": ""}, {"path": "1_Pooling"}]))
+    needed = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    for other in ("pytorch_model.bin", "code.py", ".gitattributes", "onnx/model.onnx"):
+        (source / other).parent.mkdir(exist_ok=True)
+        (source / other).write_text("not needed")
+    model = catalog.add(source)
+    (packed,) = choose_models(catalog, ["mine"])
+    tiny.create(tmp_path / "b.tar", models=(packed,), with_kernel=False)
+    folder = unpack(tmp_path / "b.tar", tmp_path / "b") / "models"
+    there = tmp_path / "there"
+    half_done = there / "models" / "files" / "mine"
+    half_done.mkdir(parents=True)
+    (half_done / "left").write_text("by an installation that was killed")
+    assert list(place_models(folder, there)) == ["mine was added"]
+    other = Catalog(there)
+    placed = other.locate(other.get("mine"))
+    assert {str(path.relative_to(placed)) for path in placed.rglob("*") if path.is_file()} == needed
+    assert other.get("mine").sha256 == model.sha256
+    assert list(place_models(folder, there)) == ["mine is there already"]
+    other.remove("mine")
+    assert not placed.exists() and source.exists()
+
+
+def test_a_list_of_modules_that_leads_elsewhere_is_refused(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    source = embedder_folder(tmp_path / "mine")
+    catalog.add(source)
+    for text in ('[{"path": "../else"}]', '[{"path": "/else"}]', "[1]", "{"):
+        (source / "modules.json").write_text(text)
+        with pytest.raises(ModelFileRejected, match="modules.json"):
+            choose_models(catalog, ["mine"])
 
 
 def test_what_cannot_be_packed_is_said(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localassist.bundle.machine import Machine, cpu_flags, fitting_target, misfits
-from localassist.bundle.manifest import Manifest, TargetFacts, from_json, to_json
+from localassist.bundle.manifest import Manifest, PackedFile, TargetFacts, from_json, to_json
 from localassist.bundle.targets import (
     CPU_FLAGS,
     Target,
@@ -110,7 +110,8 @@ def test_a_library_that_is_missing_is_named() -> None:
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
-    manifest = Manifest("0.1.0", 7, (FACTS,), (), models=("a",), schema="0005")
+    files = (PackedFile(FACTS.requirements, 1, "0" * 64),)
+    manifest = Manifest("0.1.0", 7, (FACTS,), files, models=("a",), schema="0005")
     assert from_json(to_json(manifest)) == manifest
 
 

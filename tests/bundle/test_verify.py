@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from localassist.bundle.files import MANIFEST, SUMS
-from localassist.bundle.tar import TarReader
+from localassist.bundle.tar import BLOCK, TarReader
 from localassist.bundle.verify import verify
 from localassist.errors import BundleError
 from tests.bundle.tiny import Tiny
@@ -105,6 +105,12 @@ def test_bytes_behind_the_end_are_noticed(copy: Path) -> None:
     with copy.open("ab") as file:
         file.write(b"more")
     with pytest.raises(BundleError, match="its end"):
+        verify(copy)
+
+
+def test_a_changed_byte_of_the_end_is_not_taken_for_a_file(copy: Path) -> None:
+    flip(copy, copy.stat().st_size - 2 * BLOCK)
+    with pytest.raises(BundleError, match="behind its last file is what no bundle has"):
         verify(copy)
 
 

@@ -64,7 +64,7 @@ def test_an_interruption_says_how_to_go_on(
     out = tmp_path / "b.tar"
     assert run("create", "--out", out, "--no-kernel", "--yes", *made) == 130
     said = " ".join(capsys.readouterr().err.split())
-    assert "Interrupted" in said and "b.tar.part" in said and not out.exists()
+    assert "Stopped" in said and "b.tar.part" in said and not out.exists()
 
 
 @pytest.mark.parametrize(

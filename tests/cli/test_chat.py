@@ -57,6 +57,23 @@ def test_a_resumed_conversation_remembers(
     assert texts(localassist_home)[::2] == ["My name is Alex.", "Who am I?", "And me?"]
 
 
+def test_a_killed_conversation_is_gone_on_with(
+    pipe: Run,
+    engine: ScriptedEngine,
+    localassist_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def known_when_asked(self: Conversation, *arguments: Any, **options: Any) -> Any:
+        known.append(last_thread(localassist_home))
+        return run(self, *arguments, **options)
+
+    known: list[str] = []
+    run = Conversation._run
+    monkeypatch.setattr(Conversation, "_run", known_when_asked)
+    assert pipe("Who am I?") == 0
+    assert known == [last_thread(localassist_home)]
+
+
 def test_options_reach_the_model(pipe: Run, engine: ScriptedEngine) -> None:
     assert pipe("Hi", "--temperature", "0", "--model", "smollm2-135m-instruct") == 0
     assert engine.requests[-1].sampling.temperature == 0
@@ -89,10 +106,14 @@ def test_what_cannot_work_is_one_line_and_a_code(
 
 
 def test_a_failed_run_is_said_and_is_not_success(
-    pipe: Run, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+    pipe: Run,
+    engine: ScriptedEngine,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     engine.enqueue(GenerationFailed("The engine broke."))
     assert pipe("Hi") == 1
+    assert "failed" not in caplog.text  # it would be said twice
     out, err = capsys.readouterr()
     assert out.strip() == ""
     assert err.splitlines()[-1].startswith("localassist: The run failed: ")

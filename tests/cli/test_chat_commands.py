@@ -30,7 +30,7 @@ def thread_ids(home: Path) -> list[str]:
 def test_every_command_is_in_the_help(
     terminal: Run, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert terminal("/help\r/help save\r/hlep\r\x03/nothing at all\r\x03/exit now\r/exit\r") == 0
+    assert terminal("/help\r/help save\r/hlep\r/nothing at all\r\x03/exit now\r/exit\r") == 0
     out, err = capsys.readouterr()
     assert out == "" and not engine.requests
     err = " ".join(err.split())

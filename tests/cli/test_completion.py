@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,30 @@ def test_names_are_completed(
     assert models == ["smollm2-135m-instruct"]
     named = glimpse.recent_threads(localassist_home, StorageSettings())
     assert named == [(thread.id, "First\nwords")]
+
+
+def test_nothing_that_is_offered_is_a_command(
+    engine: ScriptedEngine, environ: dict[str, str], localassist_home: Path, tmp_path: Path
+) -> None:
+    """A name or a first message is anybody's; a shell evaluates what it is offered."""
+    touch = f"$(touch {tmp_path}/p)"
+    with LocalAssist(localassist_home) as client:
+        for name in (touch, f"`touch {tmp_path}/p`", "a;b", "two words", "plain-1"):
+            client.beta.assistants.create(model="gpt-4o", name=name)
+        for said in (touch, "\\" + touch, f"\\\\`touch {tmp_path}/p`", "[/x] \x1b]0;x\x07 'q'"):
+            client.beta.threads.create(messages=[{"role": "user", "content": said}])
+    assert completed("bash", "localassist chat -a ''", environ).split() == ["plain-1"]
+    for words in ("localassist chat -a ''", "localassist chat --resume thread_"):
+        said = completed("zsh", words, environ)
+        evaluated = said.partition("((")[2].rpartition("))")[0]
+        assert evaluated
+        done = subprocess.run(
+            ["zsh", "-fc", f"eval ws=\\( {shlex.quote(evaluated)} \\); print -r -- $ws"],
+            capture_output=True,
+            text=True,
+        )  # as _arguments does
+        assert done.returncode == 0 and "\x1b" not in done.stdout, done.stderr
+    assert not (tmp_path / "p").exists()
 
 
 def test_without_a_data_folder_nothing_is_offered_or_made(

@@ -77,3 +77,20 @@ def test_a_question_in_a_pipe_is_answered_by_the_real_model() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() and "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("module", ["localassist.cli.main", "localassist.settings"])
+def test_an_interrupt_while_it_is_loading_is_said_without_a_traceback(module: str) -> None:
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from localassist.__main__ import main\n"
+        "sys.argv[1:] = ['models', 'list']\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == "localassist: Stopped."

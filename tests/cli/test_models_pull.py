@@ -45,7 +45,7 @@ def test_of_several_one_is_chosen_and_then_shown(run: Run, url: str) -> None:
     assert "say which with --quant or --file" in err and "mmproj.gguf is an image" in err
     assert run("pull", REPO, "--mirror", url, "--list")[0] == 0
     code, out, _ = run("pull", REPO, "--mirror", url, "--quant", "q4_k_m")
-    assert (code, out.splitlines()[0]) == (0, "Added tiny-q4_k_m (0.0 MB, licence mit).")
+    assert (code, out.splitlines()[0]) == (0, "Added tiny-q4_k_m (3.6 kB, licence mit).")
     assert f"SHA-256 {hashlib.sha256(MODEL).hexdigest()}, which is the hub's sum." in out
     assert "origin added, hf:acme/Tiny-GGUF@c0ffee000000/tiny-Q4_K_M.gguf" in words(
         run("show", "tiny-q4_k_m")[1]

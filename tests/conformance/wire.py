@@ -145,7 +145,7 @@ class Event:
 def raw(client: openai.OpenAI, method: str, path: str, **options: Any) -> Any:
     """A request below the SDK, to see headers and bodies as they are."""
     url = str(client.base_url).rstrip("/") + path
-    return client._client.request(method, url, **options)
+    return client._client.request(method, url, **{"timeout": 60} | options)
 
 
 def raw_stream(client: openai.OpenAI, method: str, path: str, **options: Any) -> Iterator[Event]:

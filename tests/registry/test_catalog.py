@@ -190,6 +190,17 @@ def test_a_default_is_kept_and_forgotten_with_its_model(
     assert catalog.default("chat").id == CHAT
 
 
+def test_a_default_that_is_no_model_says_what_to_do(tmp_path: Path, catalog: Catalog) -> None:
+    defaults = tmp_path / "home" / "models" / "defaults.json"
+    defaults.parent.mkdir(parents=True)
+    defaults.write_text('{"chat": "gone"}')
+    with pytest.raises(ConfigError, match="`gone`.*localassist models default NAME"):
+        catalog.default("chat")
+    by_setting = Catalog(tmp_path / "home", ModelsSettings(default_chat="none"))
+    with pytest.raises(ConfigError, match="`none`.*models.default_chat"):
+        by_setting.default("chat")
+
+
 def test_a_setting_wins_over_a_choice(tmp_path: Path, write_gguf: WriteGguf) -> None:
     Catalog(tmp_path / "home").add(write_gguf())
     catalog = Catalog(tmp_path / "home", ModelsSettings(default_chat="tiny"))

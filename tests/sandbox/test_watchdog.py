@@ -28,7 +28,15 @@ from localassist.sandbox.process_usage import (
     unlinked_bytes,
 )
 from localassist.sandbox.tree_removal import remove_tree
-from localassist.sandbox.watchdog import SPARE_FILES, Breach, Watchdog, Watched
+from localassist.sandbox.watchdog import (
+    BUSY_SECONDS,
+    IDLE_SECONDS,
+    SPARE_FILES,
+    Breach,
+    Watchdog,
+    Watched,
+    rest_seconds,
+)
 
 MB = 1024 * 1024
 LIMITS = Limits.of(SandboxSettings(disk_mb=1, files=10, memory_mb=256, processes=8))
@@ -296,6 +304,13 @@ def test_what_was_given_does_not_count(tmp_path: Path) -> None:
     watch.begin(LIMITS)
     watch.look()
     assert said == []
+
+
+def test_a_look_that_had_to_wait_is_not_followed_by_a_long_rest() -> None:
+    assert rest_seconds(2.0, 0.1, is_busy=True) == 2.0  # twelve others want the processor
+    assert rest_seconds(0.5, 0.5, is_busy=True) == 2.0  # it is the one that takes it
+    assert rest_seconds(0.0, 0.0, is_busy=True) == BUSY_SECONDS
+    assert rest_seconds(0.0, 0.0, is_busy=False) == IDLE_SECONDS
 
 
 def test_nothing_is_looked_at_before_code_has_run(tmp_path: Path) -> None:

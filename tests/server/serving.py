@@ -76,7 +76,9 @@ def in_process(settings: Settings, stage: Stage) -> Iterator[openai.OpenAI]:
 
 @contextmanager
 def on_socket(settings: Settings, stage: Stage) -> Iterator[openai.OpenAI]:
-    config = uvicorn.Config("", http=HttpProtocol, lifespan="off", log_config=None, ws="none")
+    config = uvicorn.Config(
+        "", http=HttpProtocol, lifespan="off", log_config=None, access_log=False, ws="none"
+    )
     server = uvicorn.Server(config)
     loop = LoopThread("socket-test")
     with listen(settings.server) as listener:

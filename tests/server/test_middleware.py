@@ -7,7 +7,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localassist.errors import ModelLoadFailed, RateLimited, ShuttingDown, StorageCorrupt
+from localassist.errors import (
+    ModelLoadFailed,
+    RateLimited,
+    ShuttingDown,
+    StorageCorrupt,
+    StorageUnavailable,
+)
 from localassist.runtime import open_keys
 from localassist.server.auth import Gate
 from localassist.server.config import ServerSettings
@@ -96,6 +102,15 @@ async def test_a_bug_is_logged_once_and_gives_nothing_away(
     assert record.levelno == logging.ERROR
     assert answer.headers["x-request-id"] in record.getMessage()
     assert record.exc_info is not None and "secret" in str(record.exc_info[1])
+
+
+async def test_a_storage_that_cannot_be_used_is_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answer = await request(raising(StorageUnavailable("/data is full.")), "GET", "/v1/x")
+    assert answer.status == 500 and b"/data" not in answer.body
+    (record,) = caplog.records
+    assert record.getMessage().endswith("): /data is full.") and record.exc_info is None
 
 
 async def test_a_model_that_cannot_be_loaded_is_one_line_in_the_log(

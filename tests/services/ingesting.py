@@ -22,7 +22,7 @@ from localassist.storage import files, ingest_queue, store_files, vector_stores
 from localassist.storage.blobs import BlobStore
 from localassist.storage.config import StorageSettings
 from localassist.storage.database import Database
-from localassist.storage.process_lock import ProcessLock
+from localassist.storage.process_lock import working_lock
 from localassist.storage.tables import DEFAULT_PROJECT as P
 
 EMBEDDER = "hashing"
@@ -130,7 +130,7 @@ async def bench(
     blobs, segments = BlobStore(home / "blobs"), SegmentStore(home / "segments")
     stores = OpenStores(home / "stores", keep=4)
     wishes = RetrievalSettings(**{"poll_seconds": 0.05, **settings})
-    lock = ProcessLock(home / "stores" / ".ingest.lock")
+    lock = working_lock(home)
     ingest = Ingest(database, blobs, segments, stores, reader, embedder, wishes, lock)
     library = Library(database, segments, stores, embedder, ingest, keep=4)
     if starts:

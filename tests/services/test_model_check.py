@@ -96,7 +96,7 @@ def test_a_good_model_is_ok(checked: Checked) -> None:
         ({"reason": "length"}, "end", "warn", "did not come to an end"),
         ({"decode": 1.0}, "speed", "warn", "slower than people read"),
         ({"decode": 1.0, "was_quiet": False}, "speed", "warn", "Other programs kept"),
-        ({"taken_bytes": 3 * 10**9}, "memory", "warn", "3.00 GB are taken; 1.10 GB were estimated"),
+        ({"taken_bytes": 3 * 10**9}, "memory", "warn", "3.0 GB are taken; 1.1 GB were estimated"),
         ({"most_cells": 16384}, "context", "warn", "it would be 16,384"),
         ({"fitting_cells": 4096}, "room", "warn", "4,096 tokens would fit"),
         ({"fitting_cells": 0}, "room", "fail", "whatever the context"),

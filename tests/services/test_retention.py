@@ -228,6 +228,22 @@ async def test_files_go_when_nothing_has_named_them_for_long(
     ) == pytest.approx(time.time(), abs=60)
 
 
+@pytest.mark.parametrize("imported", ["file_1a2b", "fileOf-before"])
+async def test_an_imported_file_that_a_message_names_stays(
+    runtime: Runtime, database: Database, imported: str
+) -> None:
+    """The import takes ids of other shapes than ours."""
+    file_id = await new_file(runtime)
+    rename = update(FileRow).where(FileRow.id == file_id).values(id=imported)
+    await database.write(lambda s: s.execute(rename))
+    talk = await begin(runtime)
+    await attach(talk, imported)
+    forgotten = update(ThreadRow).values(tool_resources={})
+    await database.write(lambda s: s.execute(forgotten))
+    named = await database.read(rows.named_files)
+    assert imported in named.file_ids
+
+
 async def test_a_file_that_is_named_after_the_look_stays(
     runtime: Runtime, database: Database
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import sys
 import threading
@@ -111,6 +112,15 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("not a folder")
     with pytest.raises(StorageUnavailable, match="cannot be created"):
         Database.open(tmp_path / "home", SETTINGS)
+
+
+async def test_a_folder_that_is_read_only_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Database.open(tmp_path, SETTINGS).close()
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    with pytest.raises(StorageUnavailable, match="cannot be written: it is read-only"):
+        Database.open(tmp_path, SETTINGS)
 
 
 def test_a_damaged_database_is_refused_in_our_own_words(tmp_path: Path) -> None:

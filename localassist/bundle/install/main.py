@@ -8,7 +8,6 @@ it was; calling it again starts over. Standard library only.
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import shutil
 import signal
@@ -18,9 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from localassist.bundle.files import KERNEL, MODELS, megabytes
+from localassist.bundle.files import KERNEL, MODELS, spelled
 from localassist.bundle.install.data import DATABASE, copy_before, default_home, schema_of
-from localassist.bundle.install.prefix import Prefix, is_complete, remove_version, write_stamp
+from localassist.bundle.install.prefix import (
+    Prefix,
+    has_kernel,
+    is_complete,
+    remove_version,
+    write_stamp,
+)
 from localassist.bundle.install.programs import (
     install_packages,
     make_environment,
@@ -32,6 +37,7 @@ from localassist.bundle.install.programs import (
 from localassist.bundle.machine import fitting_target, this_machine
 from localassist.bundle.manifest import TargetFacts
 from localassist.bundle.verify import Verified, verify
+from localassist.disk import free_bytes, is_full, size
 from localassist.errors import BundleError
 
 _SPARE_BYTES = 200_000_000
@@ -64,7 +70,7 @@ def install_from(bundle: Path, arguments: list[str]) -> int:
         return _refuse(error.message, _FAILURE)
     except OSError as error:
         where = error.filename or prefix.folder
-        if error.errno == errno.ENOSPC:
+        if is_full(error):
             return _refuse(f"The disk is full ({where}). What was in use still is.", _FAILURE)
         return _refuse(f"{where}: {error.strerror}. What was in use still is.", _FAILURE)
     except KeyboardInterrupt:
@@ -102,12 +108,16 @@ def _install(wanted: Wanted) -> None:
     target = fitting_target(verified.manifest, this_machine())
     prefix = wanted.prefix
     with prefix.locked():
-        prefix.remove_unfinished()
+        for unfinished in prefix.unfinished():
+            _say(f"removing {unfinished.name}, which an interrupted installation left")
+            shutil.rmtree(unfinished)
         before = prefix.in_use()
         name = f"{verified.manifest.localassist}-{verified.id}-py{target.python}"
         version = prefix.versions / name
         if is_complete(version) and works(version):
             _say(f"{version.name} is installed already")
+            if wanted.with_kernel and target.has_kernel and not has_kernel(version):
+                _build_kernel(wanted, version)
         else:
             _check_space(wanted, target)
             _build(wanted, verified, target, version)
@@ -123,10 +133,10 @@ def _install(wanted: Wanted) -> None:
 def _check_space(wanted: Wanted, target: TargetFacts) -> None:
     needed = target.installed_bytes + _SPARE_BYTES
     needed += target.kernel_bytes if wanted.with_kernel else 0
-    free = shutil.disk_usage(wanted.prefix.versions).free
+    free = free_bytes(wanted.prefix.versions)
     if free < needed:
         raise BundleError(
-            f"{wanted.prefix.folder} needs {megabytes(needed)}, and {megabytes(free)} are free. "
+            f"{wanted.prefix.folder} needs {size(needed)}, and {size(free)} are free. "
             "Choose another place with --prefix, or leave out the code interpreter (--no-kernel)."
         )
 
@@ -136,7 +146,7 @@ def _build(wanted: Wanted, verified: Verified, target: TargetFacts, version: Pat
     try:
         if version.exists():  # complete, but its Python is gone
             remove_version(version)
-        _say(f"installing the packages ({megabytes(target.installed_bytes)}) into {version}")
+        _say(f"installing the packages ({size(target.installed_bytes)}) into {version}")
         make_environment(version)
         install_packages(version, wanted.bundle, target)
         try_out(version)
@@ -161,11 +171,11 @@ def _prepare_data(wanted: Wanted, verified: Verified, version: Path) -> None:
     home = wanted.home or default_home(dict(os.environ))
     database, schema = home / DATABASE, schema_of(home / DATABASE)
     if schema is not None and schema != verified.manifest.schema:
-        free, needed = shutil.disk_usage(home).free, database.stat().st_size
+        free, needed = free_bytes(home), database.stat().st_size
         if free < needed + _SPARE_BYTES:
             raise BundleError(
-                f"The upgrade copies {database} first ({megabytes(needed)}), and {home} has "
-                f"{megabytes(free)} free."
+                f"The upgrade copies {database} first ({size(needed)}), and {home} has "
+                f"{size(free)} free."
             )
         name = f"{schema}-before-{verified.manifest.localassist}-{verified.id}.db"
         copy_before(database, home / "backups" / name)
@@ -184,9 +194,9 @@ def _doctor(wanted: Wanted, version: Path) -> None:
 
 
 def _say_verified(verified: Verified, seconds: float) -> None:
-    size = megabytes(sum(file.size_bytes for file in verified.manifest.files))
+    packed = size(sum(file.size_bytes for file in verified.manifest.files))
     signed = f", signed by {verified.signer}" if verified.signer else ""
-    _say(f"the bundle is as it was made: {size} in {seconds:.1f} s{signed}")
+    _say(f"the bundle is as it was made: {packed} in {seconds:.1f} s{signed}")
 
 
 def _say_done(prefix: Prefix, version: Path, kept: Path | None, seconds: float) -> None:
@@ -223,9 +233,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"install.sh: {text}", flush=True)
+    print(f"install.sh: {spelled(text)}", flush=True)
 
 
 def _refuse(message: str, code: int) -> int:
-    print(f"install.sh: {message}", file=sys.stderr, flush=True)
+    print(f"install.sh: {spelled(message)}", file=sys.stderr, flush=True)
     return code

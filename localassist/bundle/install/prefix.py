@@ -11,12 +11,12 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from localassist.disk import replacing, sync_folder
 from localassist.errors import BundleError
 
 STAMP = "installed.json"
@@ -61,11 +61,10 @@ class Prefix:
             return None
         return folder if is_complete(folder) else None
 
-    def remove_unfinished(self) -> None:
+    def unfinished(self) -> list[Path]:
         """What an interrupted installation left."""
-        for folder in self.versions.iterdir():
-            if folder.is_dir() and not is_complete(folder):
-                shutil.rmtree(folder)
+        folders = (folder for folder in self.versions.iterdir() if folder.is_dir())
+        return [folder for folder in folders if not is_complete(folder)]
 
     def switch_to(self, version: Path) -> None:
         """Make a complete version the one in use, in one step."""
@@ -74,7 +73,7 @@ class Prefix:
         new.unlink(missing_ok=True)
         new.symlink_to(target)
         os.replace(new, self.current)
-        _sync(self.folder)
+        sync_folder(self.folder)
 
     def remove_all_but(self, *kept: Path | None) -> list[str]:
         """Remove versions that are neither in use nor to go back to; their names."""
@@ -108,6 +107,11 @@ def is_complete(version: Path) -> bool:
     return (version / STAMP).is_file()
 
 
+def has_kernel(version: Path) -> bool:
+    """Whether the code interpreter's environment is there: it may have been left out at first."""
+    return (version / "share" / "localassist" / "kernel").is_dir()
+
+
 def remove_version(version: Path) -> None:
     """Remove it, its stamp first: what is left of an interrupted removal is not complete."""
     (version / STAMP).unlink(missing_ok=True)
@@ -122,23 +126,6 @@ def write_stamp(version: Path, **facts: object) -> None:
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file so that it is there whole or not at all, and on the disk."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(path, mode) as file:
+        file.write(text.encode())
+    sync_folder(path.parent)

@@ -31,7 +31,7 @@ def environment(home: Path | None) -> dict[str, str]:
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(("PIP_", "PYTHON", "VIRTUAL_ENV"))
+        if not name.upper().lstrip("_").startswith(("PIP_", "PYTHON", "VIRTUAL_ENV"))
     }
     environ.update(PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
     environ.update(PIP_NO_INPUT="1", PIP_ROOT_USER_ACTION="ignore")
@@ -49,8 +49,10 @@ def make_environment(folder: Path) -> None:
 
 def install_packages(folder: Path, bundle: Path, target: TargetFacts) -> None:
     """Every package of the target, by its hash, from the bundle and nowhere else."""
-    pip = next((bundle / WHEELS).glob("pip-*.whl")) / "pip"
-    command = [str(folder / "bin" / "python"), "-I", str(pip), "--isolated", "install"]
+    pip = next((bundle / WHEELS).glob("pip-*.whl"), None)
+    if pip is None:
+        raise BundleError(f"{bundle} brings no pip: no bundle of localassist is like that.")
+    command = [str(folder / "bin" / "python"), "-I", str(pip / "pip"), "--isolated", "install"]
     command += ["--no-index", "--find-links", str(bundle / WHEELS), "--no-deps"]
     command += ["--require-hashes", "--only-binary", ":all:", "--progress-bar", "off", "-q"]
     command += ["-r", str(bundle / target.requirements)]

@@ -36,7 +36,8 @@ def main() -> int:
 
 
 def refuse(message: str) -> int:
-    print(f"install.sh: {message}", file=sys.stderr)
+    plain = "".join(c if c.isprintable() else "?" for c in message)  # names of who knows whom
+    print(f"install.sh: {plain}", file=sys.stderr)
     return 1
 
 

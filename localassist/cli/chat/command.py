@@ -7,24 +7,27 @@ folder. With ``--code`` it may run code on this machine, in a sandbox; what that
 
 from __future__ import annotations
 
+import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from localassist.cli.chat import thread_commands
+from localassist.cli.chat import options, thread_commands
 from localassist.cli.chat.answers import MayCall, asked, show_answer, shown
 from localassist.cli.chat.attachments import Attachment, why_unusable
 from localassist.cli.chat.conversation import CODE, Conversation, RunFailed
 from localassist.cli.chat.session import CommandError, Leave, Session
 from localassist.cli.chat.setup_commands import check_code
 from localassist.cli.chat.typed_ahead import TypedAhead
-from localassist.cli.completion import assistant_names, model_names, thread_ids
+from localassist.cli.completion import thread_ids
 from localassist.cli.documents import folder_store
-from localassist.cli.output import EXIT_FAILURE, err_console, fail, say_aside
+from localassist.cli.output import EXIT_FAILURE, EXIT_INTERRUPTED, err_console, fail, say_aside
 from localassist.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from localassist.settings import Settings
 
 _LAST_THREAD = "last_chat"
-EXIT_INTERRUPTED = 130
 
 
 def chat(
@@ -47,27 +49,10 @@ def chat(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the last conversation, or THREAD_ID.")
     ] = False,
-    assistant: Annotated[
-        str | None,
-        typer.Option(
-            "--assistant",
-            "-a",
-            help="Saved assistant, by name or id.",
-            show_default=False,
-            autocompletion=assistant_names,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model to talk to.", show_default=False, autocompletion=model_names),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="Instructions for the model.", show_default=False)
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(help="0 is repeatable, 2 is wild.", min=0, max=2, show_default=False),
-    ] = None,
+    assistant: options.Assistant = None,
+    model: options.Model = None,
+    system: options.System = None,
+    temperature: options.Temperature = None,
     tools: Annotated[
         Path | None,
         typer.Option(
@@ -77,13 +62,8 @@ def chat(
     yes: Annotated[
         bool, typer.Option("--yes", help="With --tools: make every call without asking.")
     ] = False,
-    docs: Annotated[
-        Path | None,
-        typer.Option(help="Folder whose documents are to answer.", show_default=False),
-    ] = None,
-    code: Annotated[
-        bool, typer.Option("--code", help="Let the model run Python in a sandbox.")
-    ] = False,
+    docs: options.Docs = None,
+    code: options.Code = False,
     file: Annotated[
         list[Path] | None,
         typer.Option(help="With --code: a file for it to read; may be repeated."),
@@ -97,6 +77,7 @@ def chat(
     from localassist.client.client import APIError, LocalAssist, explain
 
     settings: Settings = context.obj
+    context.with_resource(failures_said_once())
     if resume:
         thread_id = thread_id or _last_thread(settings.home)
     elif thread_id is not None:
@@ -110,7 +91,8 @@ def chat(
     fields = {"model": model, "instructions": system, "temperature": temperature}
     try:
         with TypedAhead() as keys, LocalAssist(settings=settings) as client:
-            conversation = Conversation(client, default_model(settings), functions)
+            remember = partial(_remember, settings.home)
+            conversation = Conversation(client, default_model(settings), functions, remember)
             if thread_id is not None:
                 conversation.resume(thread_id)
             set_up(conversation, assistant, docs, runs_code=code, fields=fields)
@@ -121,11 +103,24 @@ def chat(
                 else:
                     answer_once(conversation, question, may_call, out)
             finally:
-                _remember(conversation, settings.home)
+                if conversation.thread_id is not None:
+                    remember(conversation.thread_id)
     except NoSuchAssistant as error:
         fail(str(error), EXIT_FAILURE)
     except APIError as error:
         fail(explain(error), EXIT_FAILURE)
+
+
+@contextmanager
+def failures_said_once() -> Iterator[None]:
+    """A run of the chat's own that fails is said where its answer would be; no log says it too."""
+    log = logging.getLogger("localassist.runs.loop")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def set_up(
@@ -164,7 +159,7 @@ def answer_once(
         fail(str(exc), EXIT_FAILURE)
     except KeyboardInterrupt:
         conversation.cancel()
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        fail("Stopped.", EXIT_INTERRUPTED)
 
 
 def ensure_code(settings: Settings, out: Path) -> None:
@@ -246,9 +241,8 @@ def _piped_question() -> str:
     return piped_text() or fail("There is no question on standard input.")
 
 
-def _remember(conversation: Conversation, home: Path) -> None:
-    if conversation.thread_id is not None:
-        (home / _LAST_THREAD).write_text(conversation.thread_id, encoding="ascii")
+def _remember(home: Path, thread_id: str) -> None:
+    (home / _LAST_THREAD).write_text(thread_id, encoding="ascii")
 
 
 def _last_thread(home: Path) -> str:

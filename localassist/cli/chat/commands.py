@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -39,28 +40,34 @@ def run_command(session: Session, line: str) -> None:
         argument = f"{more} {argument}"
     command = COMMANDS.get(name)
     if command is None:
-        session.draft = line
-        raise CommandError(_unknown(name))
+        near = _nearest(name)
+        if near is None:  # a text, it seems: one slash is missing
+            session.draft = line
+        raise CommandError(_unknown(name, near))
     argument = argument.strip()
     if argument and not command.arguments:
         raise CommandError(f"/{name} takes no arguments.")
     command.run(session, argument)
 
 
-def _unknown(name: str) -> str:
-    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+def _nearest(name: str) -> str | None:
+    """The command that was meant."""
     begun = [known for known in COMMANDS if name and known.startswith(name)]
-    found = begun[:1] or near
-    meant = f"Did you mean /{found[0]}? " if found else "/help lists those there are. "
+    found = begun or get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def _unknown(name: str, near: str | None) -> str:
+    meant = "/help lists those there are." if near is None else f"Did you mean /{near}?"
     return (
-        f"There is no command /{name}. {meant}To send a line that begins with a slash, double it."
+        f"There is no command /{name}. {meant} To send a line that begins with a slash, double it."
     )
 
 
 def _help(session: Session, argument: str) -> None:
     wanted = argument.lstrip("/")
     if wanted and wanted not in COMMANDS:
-        raise CommandError(_unknown(wanted))
+        raise CommandError(_unknown(wanted, _nearest(wanted)))
     chosen = [COMMANDS[wanted]] if wanted else list(COMMANDS.values())
     rows = [(f"/{one.name} {one.arguments}".strip(), one.help) for one in chosen]
     if not wanted:
@@ -73,7 +80,7 @@ def _help(session: Session, argument: str) -> None:
         return
     for typed, does in rows:  # one below the other
         err_console.print(Text(typed, "bold"))
-        err_console.print(Text(f"  {does}"))
+        err_console.print(Padding(Text(does), (0, 0, 0, 2)))
 
 
 def _leave(session: Session, argument: str) -> None:

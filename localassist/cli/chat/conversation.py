@@ -7,7 +7,7 @@ first. Knows nothing of terminals.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +39,20 @@ class NothingToRepeat(Exception):
 class Conversation:
     """A thread and the assistant that answers on it; a new one begins with the first question.
 
-    ``tools`` are functions of this program, which go into each run. What the SDK raises passes
-    through.
+    ``tools`` are functions of this program, which go into each run. ``on_question`` is told the
+    thread's id before something is asked on it. What the SDK raises passes through.
     """
 
     def __init__(
-        self, client: LocalAssist, default_model: str, tools: Sequence[Tool[..., Any]] = ()
+        self,
+        client: LocalAssist,
+        default_model: str,
+        tools: Sequence[Tool[..., Any]] = (),
+        on_question: Callable[[str], None] = lambda thread_id: None,
     ) -> None:
         self.client = client
         self.tools = list(tools)
+        self._on_question = on_question
         self.thread_id: str | None = None
         self.run_id: str | None = None
         self.model = default_model
@@ -256,6 +261,7 @@ class Conversation:
         self._assistant, self._wanted = assistant, {}
         if known != assistant.id:
             beta.threads.update(self.thread_id, metadata={ASSISTANT_KEY: assistant.id})
+        self._on_question(self.thread_id)
         return self.thread_id, assistant.id
 
     def _made(self, fields: dict[str, Any], name: str) -> Assistant:

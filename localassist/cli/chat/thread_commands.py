@@ -122,7 +122,7 @@ def _print_summary(number: int, one: Summary, *, is_open: bool) -> None:
     head.truncate(room + 5, overflow="ellipsis")
     err_console.print(head)
     at = datetime.fromtimestamp(one.at).strftime("%Y-%m-%d %H:%M")
-    count = f"{one.messages}{'+' if one.has_more else ''} messages"
+    count = f"{one.messages}{'+' if one.has_more else ''} message{'s' * (one.messages != 1)}"
     here = "  open" if is_open else ""
     err_console.print(Text(f"     {at}  {count}  {one.id}{here}", "dim"))
 
@@ -132,6 +132,8 @@ def _meant(session: Session, argument: str) -> str:
         return argument
     if not session.listed:
         list_threads(session, "")
+        if not session.listed:
+            raise CommandError(f"/resume {argument} goes by the numbers of /threads.")
         raise CommandError(f"/resume {argument} goes by the numbers of /threads; here they are.")
     if not 1 <= int(argument) <= len(session.listed):
         raise CommandError(f"/threads has listed 1 to {len(session.listed)}, not {argument}.")

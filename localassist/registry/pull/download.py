@@ -6,7 +6,6 @@ own name only when it is whole. Only one process at a time writes a file.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -18,15 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from localassist.disk import free_bytes, is_full
 from localassist.errors import DownloadFailed, StorageUnavailable
 from localassist.registry.given import read_json
 from localassist.registry.pull.place import plain
-from localassist.registry.pull.web import Interrupted, Response, Web
+from localassist.registry.pull.web import Interrupted, Response, Web, count_of
 from localassist.registry.weights import make_folder, write_text
 
 _CHUNK_BYTES = 2**18
 _TRIES = 6
+SPARE_BYTES = 64 * 2**20
+"""What a download leaves free on the disk."""
 _MAGIC = b"GGUF"
+_LOOK_BYTES = 2**23
+"""So much comes between two looks at the disk."""
 
 Say = Callable[[str], None]
 """Tells the user something in a sentence."""
@@ -176,13 +180,12 @@ class Download:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise DownloadFailed(f"{where} is sent compressed, although that was not asked for.")
         if response.status_code == 206:
-            start = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
-            if start is None or int(start[1]) != held.count:
+            start = re.match(r"bytes ([0-9]+)-", response.headers.get("content-range", ""))
+            if start is None or count_of(start[1]) != held.count:
                 raise _StartOver("the server sends another part than was asked for")
             total = _total(response)
         else:
-            length = response.headers.get("content-length", "")
-            total = int(length) if length.isdigit() else None
+            total = count_of(response.headers.get("content-length", ""))
         expected = self.remote.size_bytes
         if None not in (expected, total) and expected != total:
             if held.count:
@@ -200,9 +203,26 @@ class Download:
                 if not start.startswith(_MAGIC):
                     raise self._no_model(start)
                 chunk = start
+            self._check_room_for(held.count + len(chunk), held)
             held.add(chunk)
         if held.count == 0:
             raise self._no_model(start)
+
+    def _check_room_for(self, count: int, held: _Held) -> None:
+        """Whatever was promised, a body is only as long as it turns out to be."""
+        size = self.remote.size_bytes
+        if size is not None and count > size:
+            self.discard()
+            raise DownloadFailed(
+                f"{plain(self.remote.url)} sends more than the {size:,} bytes that it should have."
+            )
+        if count // _LOOK_BYTES == held.count // _LOOK_BYTES:
+            return
+        if free_bytes(self._part.parent) < SPARE_BYTES:
+            raise StorageUnavailable(
+                f"The disk is nearly full. {held.count:,} bytes of {self.remote.name} are kept; "
+                "make room and give the same command again."
+            )
 
     def _no_model(self, start: bytes) -> DownloadFailed:
         self.discard()
@@ -230,7 +250,7 @@ class Download:
         write_text(self._record, json.dumps(facts, indent=1) + "\n")
 
     def _storage_error(self, error: OSError) -> StorageUnavailable | DownloadFailed:
-        if error.errno == errno.ENOSPC:
+        if is_full(error):
             return StorageUnavailable(
                 f"The disk is full. {self.held_bytes:,} bytes of {self.remote.name} are kept; make "
                 "room and give the same command again."
@@ -300,14 +320,13 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
 def _validator(response: Response) -> str | None:
     """What tells this edition of the file from another: never a weak tag, which may not."""
     tag = response.headers.get("etag", "")
-    if tag and not tag.startswith("W/"):
-        return str(tag)
     changed: str | None = response.headers.get("last-modified")
-    return changed
+    chosen = tag if tag and not tag.startswith("W/") else changed
+    # What cannot be sent back as it came tells nothing.
+    return chosen if chosen is not None and chosen.isascii() else None
 
 
 def _total(response: Response) -> int | None:
     """The size of the whole file in an answer that is part of it, or says that there is no such
     part."""
-    total = response.headers.get("content-range", "").rpartition("/")[2]
-    return int(total) if total.isdigit() else None
+    return count_of(response.headers.get("content-range", "").rpartition("/")[2])

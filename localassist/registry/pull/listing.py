@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from localassist.registry.pull.place import HubPlace, UrlPlace, file_name, plain
 from localassist.registry.pull.web import Web
 
 _MOST_PAGES = 50
+_MOST_FILES = 1000
+_MOST_BYTES = 2**50
 _SHA256 = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 _QUANTIZATION = re.compile(
     r"(?i)(?:^|[-._/])((?:(?:I|T)?Q|BF|F|MXFP)\d+(?:_(?:\d|[A-Z]+))*)(?=[-._/]|$)"
@@ -137,7 +140,7 @@ def _tree(web: Web, url: str) -> Iterable[tuple[str, int | None, str | None]]:
                 size = stored.get("size", entry.get("size"))
                 yield (
                     str(entry["path"]),
-                    size if type(size) is int and size >= 0 else None,
+                    size if type(size) is int and 0 <= size < _MOST_BYTES else None,
                     sha256 if _SHA256.fullmatch(sha256) else None,
                 )
         following = _next_page(following, found[1].get("link", ""))
@@ -147,8 +150,16 @@ def _next_page(url: str, link: str) -> str | None:
     match = re.search(r'<([^>]+)>;\s*rel="?next"?', link)
     if match is None:
         return None
-    following = urljoin(url, match[1])
-    is_same = urlsplit(following)[:2] == urlsplit(url)[:2]
+    return _joined(url, match[1])
+
+
+def _joined(url: str, link: str) -> str | None:
+    """Where a link leads, if that is a place of the same server."""
+    try:
+        following = urljoin(url, link)
+        is_same = urlsplit(following)[:2] == urlsplit(url)[:2]
+    except ValueError:  # no address at all
+        return None
     return following if is_same else None
 
 
@@ -177,13 +188,13 @@ def _look_at_page(web: Web, url: str) -> Listing:
         raise DownloadFailed(f"{plain(url)} does not exist (HTTP 404); check its spelling.")
     text, headers = found
     links = _json_links(text) if "json" in headers.get("content-type", "") else _links(text)
-    urls = dict.fromkeys(urljoin(url, link) for link in links)
-    own = urlsplit(url)[:2]
-    files = [
-        RemoteFile(one, file_name(one), web.size(one))
-        for one in urls
-        if file_name(one).lower().endswith(".gguf") and urlsplit(one)[:2] == own
-    ]
+    urls = dict.fromkeys(filter(None, (_joined(url, link) for link in links)))
+    models = [one for one in urls if file_name(one).lower().endswith(".gguf")]
+    if len(models) > _MOST_FILES:
+        raise DownloadFailed(
+            f"{plain(url)} links to more than {_MOST_FILES:,} files; give the address of one."
+        )
+    files = [RemoteFile(one, file_name(one), web.size(one)) for one in models]
     if not files:
         raise DownloadFailed(
             f"{plain(url)} is neither a .gguf file nor a page that links to some; give the address "
@@ -215,7 +226,8 @@ class _LinkReader(HTMLParser):
 
 def _links(text: str) -> list[str]:
     reader = _LinkReader()
-    reader.feed(text)
+    with contextlib.suppress(AssertionError):  # how some versions of Python end at bad marks
+        reader.feed(text)
     return reader.links
 
 

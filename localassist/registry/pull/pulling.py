@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from localassist.disk import existing, free_bytes, size
 from localassist.errors import ConfigError, DownloadFailed, ModelFileRejected, StorageUnavailable
 from localassist.registry.catalog import Catalog
 from localassist.registry.config import PUBLIC_HUB, ModelsSettings
 from localassist.registry.describe import choose_id
 from localassist.registry.manifest import ModelManifest
 from localassist.registry.parts import part_names
-from localassist.registry.pull.download import Download, Say
+from localassist.registry.pull.download import SPARE_BYTES, Download, Say
 from localassist.registry.pull.listing import Listing, Offer, with_sum
 from localassist.registry.pull.place import HubPlace, UrlPlace, check_hub, is_private
 from localassist.registry.pull.web import Access, Web
 from localassist.registry.weights import Progress, hash_weights
 
 HUB_TOKEN = "HF_TOKEN"
-_SPARE_BYTES = 64 * 2**20
 _FOLDER = ".pull-"
 
 CheckedBy = Literal["hub", "file", "option", "nobody"]
@@ -125,14 +125,11 @@ class Pull:
         """StorageUnavailable where the rest would not fit on the disk."""
         if self.size_bytes is None:
             return
-        place = self._folder
-        while not place.exists():
-            place = place.parent
-        missing, free = self.size_bytes - self.held_bytes, shutil.disk_usage(place).free
-        if missing + _SPARE_BYTES > free:
+        missing, free = self.size_bytes - self.held_bytes, free_bytes(self._folder)
+        if missing + SPARE_BYTES > free:
             raise StorageUnavailable(
-                f"{self.model_id} needs {missing / 1e6:,.0f} MB more, and {free / 1e6:,.0f} MB are "
-                f"free in {place}. Make room, or choose another data folder with --home."
+                f"{self.model_id} needs {size(missing)} more, and {size(free)} are free in "
+                f"{existing(self._folder)}. Make room, or choose another data folder with --home."
             )
 
     def run(self, progress: Progress) -> Pulled:

@@ -7,8 +7,10 @@ nowhere else, and is in no message. Knows no paths and no files.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -65,7 +67,7 @@ class Web:
                 timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
                 verify=_certificates(access.ca_file),
                 headers={"Accept-Encoding": "identity", "User-Agent": "localassist"},
-                event_hooks={"response": [_refuse_downgrade]},
+                event_hooks={"response": [_check_redirect]},
             )
         except ImportError as error:  # a SOCKS proxy, which needs another package
             raise ConfigError(f"The proxy of the environment cannot be used: {error}") from error
@@ -112,9 +114,8 @@ class Web:
 
         def ask() -> int | None:
             with self.open(url, method="HEAD") as response:
-                length = response.headers.get("content-length", "")
-                is_told = response.status_code == 200 and length.isdigit()
-                return int(length) if is_told else None
+                is_told = response.status_code == 200
+                return count_of(response.headers.get("content-length", "")) if is_told else None
 
         return self.patiently(ask)
 
@@ -192,14 +193,35 @@ def _certificates(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _refuse_downgrade(response: httpx.Response) -> None:
-    """An encrypted address must not lead to one that anybody on the way can change."""
+def _check_redirect(response: httpx.Response) -> None:
+    """An encrypted address must not lead to one that anybody on the way can change, and none of
+    another machine to what listens on this one for this one alone."""
     if not response.has_redirect_location:
         return
     here = response.request.url
-    following = here.join(response.headers["location"])
+    where = f"{plain(str(here))} redirects to"
+    try:
+        following = here.join(response.headers["location"])
+    except (httpx.InvalidURL, ValueError) as error:
+        raise DownloadFailed(f"{where} what is no address.") from error
     if here.scheme == "https" and following.scheme != "https":
-        raise DownloadFailed(f"{plain(str(here))} redirects to an address that is not encrypted.")
+        raise DownloadFailed(f"{where} an address that is not encrypted.")
+    if following.scheme not in ("http", "https"):
+        raise DownloadFailed(f"{where} an address that is not of the web.")
+    if _is_inward(following.host) and not _is_inward(here.host):
+        raise DownloadFailed(f"{where} {following.host}, a service of this machine's own.")
+
+
+def _is_inward(host: str) -> bool:
+    """Whether an address is not for other machines: loopback, or the one of its link alone, where
+    clouds hand out credentials."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _unreachable(url: str, error: Exception) -> DownloadFailed:
@@ -222,5 +244,9 @@ def _token_advice(access: Access) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isdigit() else None
+    return count_of(response.headers.get("retry-after", ""))
+
+
+def count_of(text: str) -> int | None:
+    """A number of a header; None for what is none, and for more than there can be of anything."""
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None

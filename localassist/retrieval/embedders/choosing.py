@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from localassist.child import run_child
+from localassist.disk import chunks
 from localassist.errors import ModelLoadFailed
 from localassist.retrieval.embedders.base import Embedder
 from localassist.retrieval.embedders.openvino import OpenVinoEmbedder, Precision
@@ -211,7 +212,7 @@ def _fingerprint(model: Path) -> str:
     for path in _relevant(model):
         digest.update(f"{path.relative_to(model).as_posix()}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
-            while chunk := file.read(2**20):
+            for chunk in chunks(file):
                 digest.update(chunk)
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ _SEPARATORS = ",;\t|"
 
 def parse(path: Path, out: TextWriter) -> None:
     text = read_text(path, out.max_characters)
-    csv.field_size_limit(max(len(text), 1))
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
     rows = _rows(text, separator_of(text[:_SAMPLE]))
     for line in table_lines(rows, repeats_names=len(text) < _NAMED * out.max_characters):
         out.line(line)

@@ -99,7 +99,7 @@ say('stopped' if any(ended) else 'reached', f'processes ended with {ended}')
     ),
     Case(
         "page-tables",
-        "hold 80 MB in page tables, with no memory behind them",
+        "hold 240 MB in page tables, with no memory behind them",
         WATCHDOG,
         """
         def map_nothing():
@@ -109,14 +109,24 @@ say('stopped' if any(ended) else 'reached', f'processes ended with {ended}')
             libc.madvise(ctypes.c_void_p(start), size, 15)  # no huge pages
             for at in range(start, start + (3 << 30), 2 << 20):
                 ctypes.c_ubyte.from_address(at).value
+        # All hold at once, however long a busy machine takes to let each begin.
+        ready, is_ready = os.pipe()
+        over, is_over = os.pipe()
         children = []
         for _ in range(40):
             child = os.fork()
             if child == 0:
+                os.close(is_over)
                 map_nothing()
-                time.sleep(3)
+                os.write(is_ready, b'.')
+                os.read(over, 1)
                 os._exit(0)
             children.append(child)
+        os.close(is_ready)
+        for _ in children:
+            os.read(ready, 1)
+        time.sleep(8)
+        os.close(is_over)
         ended = [os.waitpid(child, 0)[1] for child in children]
         say('stopped' if any(ended) else 'reached', f'processes ended with {ended}')
         """,

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from localassist.disk import existing
 from localassist.services.checkup.finding import Configuration, Finding, size
 
 _LITTLE_BYTES, _TOO_LITTLE_BYTES = 2 * 2**30, 200 * 2**20
@@ -61,11 +62,6 @@ def disk(settings: Configuration) -> Iterator[Finding]:
         yield Finding("disk", "failed", ("The disk takes no more files.",), "Remove some.")
     else:
         yield Finding("disk", "ok", (says, kept))
-
-
-def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:

@@ -11,20 +11,22 @@ from localassist.sandbox.providers import PROVIDERS
 from localassist.sandbox.verdict import Verdict
 from localassist.services.checkup.finding import Configuration, Finding, Status
 
+_FIX = f"{BUILD}; without a network, from the folder `kernel` of a bundle with --from"
+
 
 def kernel_environment(settings: Configuration) -> Iterator[Finding]:
     name = "kernel environment"
     try:
         environment = find_environment(settings.sandbox, settings.home)
     except SandboxUnavailable as error:
-        yield Finding(name, "failed", (error.message,), BUILD)
+        yield Finding(name, "failed", (error.message,), _FIX)
         return
     says = f"{environment.folder}, Python from {environment.python_base}."
     if is_current(settings.sandbox, settings.home):
         yield Finding(name, "ok", (says,))
     else:
         stale = "It was built for another release or other packages."
-        yield Finding(name, "warning", (stale, says), BUILD)
+        yield Finding(name, "warning", (stale, says), _FIX)
 
 
 def isolation(settings: Configuration) -> Iterator[Finding]:

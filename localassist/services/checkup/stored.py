@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
@@ -13,6 +12,7 @@ from localassist import clock
 from localassist.errors import LocalAssistError, StorageCorrupt
 from localassist.services.checkup.finding import Configuration, Finding, size
 from localassist.storage.inspection import Inspection, database_file, inspect
+from localassist.storage.process_lock import working_lock
 
 T = TypeVar("T")
 _CHECK_SECONDS = 5.0
@@ -21,7 +21,7 @@ _FRESH_SECONDS = 3600  # a younger content may be about to be recorded
 _SLACK_SECONDS = 120
 _EARLIEST = 1735689600  # 2025 began: no clock that stands before it is right
 _NAMES = 3
-_RESTORE = "Restore a backup: localassist backup restore"
+_RESTORE = "Restore a backup: localassist backup restore FILE --replace"
 
 
 def asked(settings: Configuration, question: Callable[[Inspection], T]) -> T | None:
@@ -132,7 +132,7 @@ def work(settings: Configuration) -> Iterator[Finding]:
     under_way = f"{unfinished} run{' is' if unfinished == 1 else 's are'} under way"
     says = under_way if unfinished else "No run is under way"
     says += f", {waiting} waiting for the outputs of functions." if waiting else "."
-    if _is_held(settings.home / "stores" / ".ingest.lock"):
+    if working_lock(settings.home).is_held():
         yield Finding("work", "ok", ("A service works on this data folder.", says))
     elif unfinished:
         left = f"Nobody works on this data folder, and {under_way}."
@@ -140,18 +140,6 @@ def work(settings: Configuration) -> Iterator[Finding]:
         yield Finding("work", "warning", (left,), fix)
     else:
         yield Finding("work", "ok", ("Nobody works on this data folder.", says))
-
-
-def _is_held(lock: Path) -> bool:
-    """Whether a living process holds a lock. Of one that has died only the file is left."""
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def clock_of_rows(settings: Configuration) -> Iterator[Finding]:

@@ -228,6 +228,8 @@ def test_ctrl_c_leaves_the_text_so_far() -> None:
                 output += piece
         except OSError:  # the terminal's other end has been closed
             pass
+        finally:
+            process.kill()  # where it goes on talking, the test has failed and must end
     os.close(parent)
     terminal = Terminal(40, 10)
     terminal.write(output.decode())

@@ -11,7 +11,6 @@ import pytest
 
 from localassist.errors import ConfigError, DownloadFailed, ModelFileRejected, StorageUnavailable
 from localassist.registry import Catalog
-from localassist.registry.pull import pulling
 from localassist.registry.pull.listing import look
 from localassist.registry.pull.place import parse_place
 from localassist.registry.pull.pulling import Pull, Pulled
@@ -275,7 +274,7 @@ def test_the_parts_of_a_split_model_come_as_one(world: World) -> None:
 
 def test_what_would_not_fit_is_not_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil._ntuple_diskusage(100, 99, 1)  # type: ignore[attr-defined]
-    monkeypatch.setattr(pulling.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StorageUnavailable, match="Make room"):
         world.pull()
     assert world.server.ranges == []

@@ -18,7 +18,7 @@ from localassist.services.checkup import Finding, stored
 from localassist.settings import Settings, load_settings
 from localassist.storage.config import StorageSettings
 from localassist.storage.database import Database
-from localassist.storage.process_lock import ProcessLock
+from localassist.storage.process_lock import working_lock
 
 Check = Callable[[Settings], Iterator[Finding]]
 SHA = "ab" * 32
@@ -101,7 +101,7 @@ def test_a_damaged_database(home: Path) -> None:
     content[8192:12288] = b"\xff" * 4096
     path.write_bytes(content)
     found = look(stored.database, home)
-    assert found.status == "failed" and found.fix is not None and "backup restore" in found.fix
+    assert found.status == "failed" and found.fix is not None and "backup restore FILE" in found.fix
 
 
 def test_a_large_database_is_not_read_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_runs_that_nobody_works_on(home: Path) -> None:
     )
     found = look(stored.work, home)
     assert found.status == "warning" and "1 run is under way" in found.says[0]
-    lock = ProcessLock(home / "stores" / ".ingest.lock")
+    lock = working_lock(home)
     assert lock.acquire()
     assert look(stored.work, home).says[0] == "A service works on this data folder."
     lock.release()

@@ -89,7 +89,7 @@ def create_backup(
             held.hold_segments(path.name for path in (home / "segments").glob("??/*"))
         lost = 0 if content is None else held.hold_segments(sorted(content.segments))
         left_out = held.hold_others(with_weights=with_weights)
-        head = _head(home, copy, held, content, with_weights)
+        head = _head(home, copy, held, content)
         check_room(target.parent, head.bytes + head.files * _BYTES_PER_FILE)
         made = desk / "backup"
         damaged = _write(made, head, copy, held.files, compress, on_progress)
@@ -143,9 +143,7 @@ def _held_moment(home: Path, copy: Path, held: Held, progress: Progress) -> Data
     return content
 
 
-def _head(
-    home: Path, copy: Path, held: Held, content: DatabaseContent | None, with_weights: bool
-) -> Head:
+def _head(home: Path, copy: Path, held: Held, content: DatabaseContent | None) -> Head:
     sizes = [file.size_bytes for file in held.files.values()]
     missing: list[str] = []
     if content is not None:
@@ -158,7 +156,6 @@ def _head(
         created_at=clock.now(),
         home=str(home),
         schema_revision=None if content is None else content.revision,
-        has_weights=with_weights,
         files=len(sizes),
         bytes=sum(sizes),
         counts={} if content is None else dict(content.counts),

@@ -44,7 +44,6 @@ class Head(BaseModel):
     created_at: int
     home: str
     schema_revision: str | None
-    has_weights: bool
     files: int
     bytes: int
     counts: dict[str, int]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prompt_toolkit.input import create_pipe_input
@@ -16,6 +17,20 @@ from localassist.engine import ScriptedEngine
 from tests.server.serving import Stage, scripted
 
 Run = Callable[..., int]
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run a command; its exit code and what it wrote to both streams."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            app([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return int(caught.value.code or 0), shown.out, shown.err
+
+    return run
 
 
 @pytest.fixture

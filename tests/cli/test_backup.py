@@ -9,30 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from localassist.cli.main import app
 from localassist.runtime import open_keys
 from localassist.settings import Settings, load_settings
+from tests.cli.conftest import Say
 from tests.conformance.serving import ROOT, clean_environ
-
-Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a command; its exit code and what it wrote to both streams."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            app([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return int(caught.value.code or 0), shown.out, shown.err
-
-    return run
 
 
 async def key_names(settings: Settings, *new: str) -> list[str]:

@@ -16,6 +16,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
 from schemathesis.generation import GenerationMode
 
 from tests.generated.answers import check
@@ -85,9 +86,18 @@ def with_ids(value: Any, objects: Known, is_wanted: Callable[[], bool], name: st
     return value
 
 
-def cases(operation: Any, mode: GenerationMode) -> st.SearchStrategy[Any]:
-    strategy: st.SearchStrategy[Any] = operation.as_strategy(generation_mode=mode)
-    return strategy
+@st.composite
+def cases(draw: st.DrawFn, operation: Any, mode: GenerationMode) -> Any:
+    """Requests of one operation. A request that could not be made up, which says nothing about
+    the server, is left out; where none can be, hypothesis itself fails the test."""
+    try:
+        return draw(operation.as_strategy(generation_mode=mode))
+    except HypothesisException:
+        raise
+    except Exception:
+        # Once in some hundred runs, describing one of its own strategies, it failed, and did not
+        # when hypothesis repeated the same draw: that is not the server's fault.
+        hypothesis.reject()
 
 
 @pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.slow)])

@@ -86,7 +86,7 @@ def replacing(target: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
             os.replace(file.name, target)
         except BaseException:
-            os.unlink(file.name)
+            Path(file.name).unlink(missing_ok=True)
             raise
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from localassist.disk import replacing
 from localassist.engine.config import EngineSettings
 from localassist.engine.machine import core_numbers, usable_cores
 from localassist.engine.passes import (
@@ -206,10 +206,7 @@ def _write(path: Path, key: str, value: object) -> None:
     content = {**_read(path), key: value}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False
-        ) as file:
-            json.dump(content, file, indent=1, sort_keys=True)
-        Path(file.name).replace(path)
+        with replacing(path) as file:
+            file.write(json.dumps(content, indent=1, sort_keys=True).encode())
     except OSError as error:
         _log.warning("cannot remember in %s what was measured: %s", path, error)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from localassist.disk import replacing
 from localassist.retrieval.embedders import Embedder
 
 Vectors = npt.NDArray[np.float32]
@@ -91,11 +90,5 @@ def _load(path: Path, dimensions: int) -> dict[bytes, Vectors]:
 def _store(path: Path, known: dict[bytes, Vectors]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     keys = np.frombuffer(b"".join(known), np.uint8).reshape(-1, 32)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, keys=keys, vectors=np.stack(list(known.values())))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        np.savez(file, keys=keys, vectors=np.stack(list(known.values())))

@@ -7,13 +7,13 @@ anew at any time; adding or removing a file touches only what belongs to the fil
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localassist.disk import replacing
 from localassist.errors import IndexUnavailable
 from localassist.retrieval.indexes import ChromaIndex, Nearest, OpenIndex, VectorIndex
 from localassist.retrieval.lexical import LexicalIndex
@@ -183,9 +183,8 @@ class StoreIndex:
         return self._folder / "collected.json"
 
     def _note(self, file_ids: frozenset[str]) -> None:
-        new = self._collected_path.with_suffix(".new")
-        new.write_text(json.dumps(sorted(file_ids)), encoding="utf-8")
-        os.replace(new, self._collected_path)
+        with replacing(self._collected_path) as file:
+            file.write(json.dumps(sorted(file_ids)).encode())
         self._collected = file_ids
 
 

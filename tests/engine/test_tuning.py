@@ -182,6 +182,17 @@ def test_a_folder_that_cannot_be_written_only_forgets(
         assert settled(found) == (1, 3, 128, "on")
 
 
+def test_a_failed_write_leaves_nothing_behind(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Child(monkeypatch, Findings(True, readings()))
+    in_the_way = [tmp_path / "tuning.json", tmp_path / "extra_buffers.json"]
+    for path in in_the_way:
+        path.mkdir()
+    assert settled(tuned(EngineSettings(), model_path, tmp_path)) == (1, 3, 128, "on")
+    assert sorted(tmp_path.iterdir()) == sorted(in_the_way)
+
+
 def test_no_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadFailed):
         tuned(EngineSettings(), tmp_path / "missing.gguf", tmp_path)

@@ -56,6 +56,7 @@ def seal() -> None:
     unless ``allow`` has named that machine. What is refused is logged once for each."""
     global _is_sealed, _is_hooked
     switch_off()
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # some report what is validated
     _is_sealed = True
     if not _is_hooked:
         _is_hooked = True

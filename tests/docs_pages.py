@@ -7,10 +7,13 @@ the tests because nothing that is installed needs it.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
@@ -58,18 +61,34 @@ def variable(section: str, key: str) -> str:
     return f"{PREFIX}{section}__{key}".upper()
 
 
+def explanations(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below each field of a section. Read here and not by pydantic, which would read
+    the sources whenever a process starts."""
+    (tree,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        ast.unparse(field.target): inspect.cleandoc(text.value.value)
+        for field, text in pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
 def configuration() -> str:
     """All settings, a table for each section."""
     parts = []
     for name, model in sections().items():
-        rows = [_setting(name, key, field) for key, field in model.model_fields.items()]
+        texts = explanations(model)
+        fields = model.model_fields.items()
+        rows = [_setting(name, key, field, texts.get(key)) for key, field in fields]
         head = ["| Setting | Value | Default | Environment variable |", "|---|---|---|---|"]
         parts.append("\n".join([f"\n## [{name}]\n", *head, *rows]) + "\n")
     return "".join(parts)
 
 
-def _setting(section: str, key: str, field: FieldInfo) -> str:
-    assert field.description is not None, f"{section}.{key} has no docstring"
+def _setting(section: str, key: str, field: FieldInfo, explanation: str | None) -> str:
+    assert explanation is not None, f"{section}.{key} has no docstring"
     default = field.get_default(call_default_factory=True)
     shown = "unset" if default is None else f"`{_toml(default)}`"
     bounds = [
@@ -79,7 +98,7 @@ def _setting(section: str, key: str, field: FieldInfo) -> str:
         if hasattr(limit, name)
     ]
     value = ", ".join([_kind(field.annotation), *bounds])
-    text = " ".join(field.description.replace("``", "`").split())
+    text = " ".join(explanation.replace("``", "`").split())
     return f"| `{key}`<br>{text} | {value} | {shown} | `{variable(section, key)}` |"
 
 

@@ -13,7 +13,17 @@ from localassist.pages import all_pages, outline
 from localassist.schemas import events
 from localassist.server.routes import ROUTES
 from tests.docs_examples import DOCUMENTS, blocks
-from tests.docs_pages import DOCS, PAGES, ROOT, commands, options, sections, split, variable
+from tests.docs_pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    commands,
+    explanations,
+    options,
+    sections,
+    split,
+    variable,
+)
 from tests.published_parameters import PUBLISHED, published
 from tests.test_architecture import LEVELS
 
@@ -67,8 +77,8 @@ def test_every_setting_is_explained() -> None:
     text = page("configuration.md")
     for name, model in sections().items():
         assert f"## [{name}]" in text
-        for key, field in model.model_fields.items():
-            assert field.description
+        assert set(explanations(model)) == set(model.model_fields)
+        for key in model.model_fields:
             assert f"| `{key}`<br>" in text and f"`{variable(name, key)}`" in text
 
 

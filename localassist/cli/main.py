@@ -1,73 +1,98 @@
 """The ``localassist`` command: its global options, its sub-commands, its last line of defence.
 
-Commands import what they use when they run, so that ``--help`` is instant.
+A sub-command is imported when it is named, and imports what it uses when it runs: a shell waits for
+completions between two keys.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from localassist.cli import (
-    ask,
-    assistants,
-    backup,
-    bench,
-    bundle,
-    chat,
-    compat,
-    completion,
-    deploy,
-    docs,
-    doctor,
-    files,
-    keys,
-    models,
-    prune,
-    runs,
-    sandbox,
-    serve,
-    stores,
-    tools,
-    transfer,
-)
+from localassist.cli import completion
 from localassist.cli.output import EXIT_INTERRUPTED, EXIT_USAGE, report
 from localassist.errors import LocalAssistError
 from localassist.offline import seal
 
+# In the order of the help: what a person does, then what there is to be managed. Each name with the
+# module in this package that has it, and the function or the group of commands in there.
+COMMANDS = {
+    "serve": ("serve", "serve"),
+    "chat": ("chat", "chat"),
+    "ask": ("ask", "ask"),
+    "doctor": ("doctor", "doctor"),
+    "docs": ("docs", "docs"),
+    "compat": ("compat", "compat"),
+    "export": ("transfer", "export_objects"),
+    "import": ("transfer", "import_objects"),
+    "prune": ("prune", "prune"),
+    "vacuum": ("prune", "vacuum"),
+    "completion": ("completion", "completion"),
+    "assistants": ("assistants", "app"),
+    "models": ("models", "app"),
+    "files": ("files", "app"),
+    "stores": ("stores", "app"),
+    "runs": ("runs", "app"),
+    "tools": ("tools", "app"),
+    "sandbox": ("sandbox", "app"),
+    "bench": ("bench", "app"),
+    "keys": ("keys", "app"),
+    "backup": ("backup", "app"),
+    "bundle": ("bundle", "app"),
+    "deploy": ("deploy", "app"),
+}
+
+
+class _Commands(Mapping[str, Any]):
+    """The sub-commands by name, each imported when it is looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module, attribute = COMMANDS[name]
+            told = getattr(import_module(f"localassist.cli.{module}"), attribute)
+            alone = typer.Typer()
+            if isinstance(told, typer.Typer):
+                alone.add_typer(told, name=name)
+            else:
+                alone.command(name)(told)
+            self._loaded[name] = get_group(alone).commands[name]
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Root(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names alone: none of them is loaded to be listed."""
+        return list(self.commands)
+
+
 app = typer.Typer(
     name="localassist",
+    cls=_Root,
     help="The Assistants API on your own machine, with a local model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("serve")(serve.serve)
-app.command("chat")(chat.chat)
-app.command("ask")(ask.ask)
-app.add_typer(assistants.app, name="assistants")
-app.add_typer(models.app, name="models")
-app.add_typer(files.app, name="files")
-app.add_typer(stores.app, name="stores")
-app.add_typer(runs.app, name="runs")
-app.add_typer(tools.app, name="tools")
-app.add_typer(sandbox.app, name="sandbox")
-app.add_typer(bench.app, name="bench")
-app.command("doctor")(doctor.doctor)
-app.command("docs")(docs.docs)
-app.command("compat")(compat.compat)
-app.add_typer(keys.app, name="keys")
-app.add_typer(backup.app, name="backup")
-app.command("export")(transfer.export_objects)
-app.command("import")(transfer.import_objects)
-app.command("prune")(prune.prune)
-app.command("vacuum")(prune.vacuum)
-app.add_typer(bundle.app, name="bundle")
-app.add_typer(deploy.app, name="deploy")
-app.command("completion")(completion.completion)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -33,7 +33,7 @@ class LoraAdapter(BaseModel):
 class EngineSettings(BaseModel):
     """``[engine]`` in ``localassist.toml``: how a model is loaded, and its share of the machine."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     context_tokens: int | None = Field(default=None, ge=256)
     """KV cells shared by all sequences. Unset: the model's own limit, as far as half of the free

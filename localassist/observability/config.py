@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class LoggingSettings(BaseModel):
     """``[logging]`` in ``localassist.toml``; for ``localassist serve``, on standard error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: Literal["debug", "info", "warning", "error"] = "warning"
     """The least that is said. Loading and closing of models is always said."""
@@ -28,7 +28,7 @@ class TracingSettings(BaseModel):
     """``[tracing]`` in ``localassist.toml``; for ``localassist serve``. Without an endpoint nothing
     is traced and nothing is sent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+/?$")
     """Where OpenTelemetry spans are sent, by OTLP over gRPC, such as `http://127.0.0.1:4317`. They

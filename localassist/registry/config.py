@@ -20,7 +20,7 @@ PUBLIC_HUB = "https://huggingface.co"
 class ModelsSettings(BaseModel):
     """``[models]`` in ``localassist.toml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     default_chat: str | None = None
     """Id of the chat model that stands in for hosted ones. Unset: the one chosen with

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class RetrievalSettings(BaseModel):
     """``[retrieval]`` in ``localassist.toml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     parse_seconds: float = Field(default=120.0, gt=0)
     """How long reading one file may take before its ingest fails."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class RunSettings(BaseModel):
     """``[runs]`` in ``localassist.toml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lifetime_seconds: int = Field(default=600, ge=1)
     """How long a run may wait for tool outputs before it expires. A run that is queued or working

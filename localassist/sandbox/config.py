@@ -14,7 +14,7 @@ Provider = Literal["auto", "bubblewrap", "podman", "docker", "landlock", "unsafe
 class SandboxSettings(BaseModel):
     """``[sandbox]`` in ``localassist.toml``. Limits are maxima: an assistant may ask for less."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: Provider = "auto"
     """What isolates kernels. ``auto`` is bubblewrap or nothing; the others are used only when they

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class RetentionSettings(BaseModel):
     """``[retention]`` in ``localassist.toml``. Nothing that a caller has made goes by default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     thread_days: int | None = Field(default=None, ge=1)
     """Days after its last message or run after which a thread is deleted, with all that belongs to

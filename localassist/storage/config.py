@@ -13,7 +13,7 @@ DEFAULT_PROJECT = "proj_default"
 class StorageSettings(BaseModel):
     """``[storage]`` in ``localassist.toml``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
     """SQLAlchemy URL. Unset: SQLite in the data folder. A ``postgresql+psycopg://`` URL works once

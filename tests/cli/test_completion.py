@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from localassist.cli.main import COMMANDS
 from localassist.client.client import LocalAssist
 from localassist.engine import ScriptedEngine
 from localassist.storage import glimpse
@@ -117,3 +118,25 @@ def test_without_a_data_folder_nothing_is_offered_or_made(
     words = f"localassist --home {nowhere} chat -a ''"
     assert completed("bash", words, environ).split() == []
     assert not nowhere.exists()
+
+
+def test_completing_a_name_loads_no_other_command(environ: dict[str, str]) -> None:
+    """Somebody waits between two keys."""
+    code = (
+        "import sys; from localassist.cli.main import main; sys.argv[0] = 'localassist'\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    asked = {"COMP_WORDS": "localassist ask --model smol", "COMP_CWORD": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ | asked | {"_LOCALASSIST_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["smollm2-135m-instruct"]
+    loaded = set(done.stderr.split())
+    commands = {name.removeprefix("localassist.cli.").partition(".")[0] for name in loaded}
+    assert commands & {module for module, _ in COMMANDS.values()} == {"ask", "chat", "completion"}
+    assert not loaded & {"asyncio", "numpy", "openai", "prompt_toolkit", "sqlalchemy", "starlette"}

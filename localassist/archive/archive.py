@@ -19,13 +19,13 @@ from localassist.archive.reading import Reading, read_objects
 from localassist.archive.sources import Part, Source, opened_source
 from localassist.archive.workspace import check_room
 from localassist.errors import ConfigError, ShuttingDown
+from localassist.schemas.uploads import MAX_UPLOAD_BYTES
 from localassist.services.attachments import Attachments
 from localassist.storage import projects
 from localassist.storage.blobs import Blob, BlobStore
 from localassist.storage.database import Database, Session
 
 T = TypeVar("T")
-MAX_FILE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,18 @@ class Archive:
         policy: Policy = "fail",
         is_dry: bool = False,
         skip_invalid: bool = False,
+        shorten: bool = False,
         on_progress: Progress = lambda *_: None,
     ) -> Imported:
         """Import into the project of this name, which is made where there is none: all of it in one
         transaction, or nothing. ``skip_invalid`` leaves out what is wrong instead of refusing the
-        whole. Raises ConfigError when ``path`` cannot be read, and StorageUnavailable."""
+        whole, ``shorten`` cuts labels that are too long. Raises ConfigError when ``path`` cannot be
+        read, and StorageUnavailable."""
         with opened_source(path) as source:
             reading, gathered = await _stoppable(
-                lambda told: asyncio.to_thread(_read, source, told), on_progress, is_last=False
+                lambda told: asyncio.to_thread(_read, source, told, shorten),
+                on_progress,
+                is_last=False,
             )
             if not reading.objects and not reading.problems:
                 raise ConfigError(f"There are no objects of the API in {path}.")
@@ -142,7 +146,7 @@ class Archive:
             is_dry,
             problems,
             plan.tally,
-            plan.notes,
+            [*plan.notes, *reading.shortened],
             reading.unknown_fields,
             reading.others,
             waiting,
@@ -166,7 +170,7 @@ class Archive:
         for file_id, part in wanted.items():
             on_progress("files", done, total)
             blobs[file_id] = await self._blobs.put(
-                _streamed(source, part), max_bytes=MAX_FILE_BYTES
+                _streamed(source, part), max_bytes=MAX_UPLOAD_BYTES
             )
             done += part.size_bytes
         return blobs
@@ -198,10 +202,12 @@ class Archive:
         )
 
 
-def _read(source: Source, told: Progress) -> tuple[Reading, Gathered]:
+def _read(source: Source, told: Progress, shortens: bool) -> tuple[Reading, Gathered]:
     parts = source.parts()
     checked_manifest(source, parts)
-    reading = read_objects(source, lambda done, total: told("reading", done, total))
+    reading = read_objects(
+        source, lambda done, total: told("reading", done, total), shortens=shortens
+    )
     return reading, gather(reading, lambda done, total: told("checking", done, total))
 
 

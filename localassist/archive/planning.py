@@ -13,6 +13,7 @@ from localassist.archive.gathering import Gathered
 from localassist.archive.reading import Reading
 from localassist.schemas.assistants import Assistant
 from localassist.schemas.files import File
+from localassist.schemas.uploads import MAX_UPLOAD_BYTES
 from localassist.schemas.vector_stores import StoreFile, VectorStore
 from localassist.storage import imports
 from localassist.storage.database import Session
@@ -67,17 +68,17 @@ class _Decider:
 
     def _verb(self, object_id: str, project: str) -> Verb | None:
         if project != self.project:
-            self._refuse(object_id, f"{object_id} belongs to another project of this data folder.")
+            self.refuse(object_id, f"{object_id} belongs to another project of this data folder.")
             return None
         if self.policy == "fail":
-            self._refuse(
+            self.refuse(
                 object_id,
                 f"{object_id} is there already (see --on-conflict: skip or replace).",
             )
             return None
         return "replaced" if self.policy == "replace" else "skipped"
 
-    def _refuse(self, object_id: str, why: str) -> None:
+    def refuse(self, object_id: str, why: str) -> None:
         self.reading.refuse(self.gathered.places.get(object_id, object_id), why)
 
 
@@ -126,6 +127,10 @@ def _plan_files(decider: _Decider) -> None:
     plan.files = [*filled.values(), *decider.taken("file", "files", rest)]
     if filled:
         plan.count("files", "replaced", len(filled))
+    for file in plan.files:
+        part = gathered.contents.get(file.id)
+        if part is not None and part.size_bytes > MAX_UPLOAD_BYTES:
+            decider.refuse(file.id, f"{part.name} is larger than 8 GB, the most a file can have.")
     plan.lost = {file.id for file in plan.files if file.id not in gathered.contents}
     if plan.lost:
         plan.notes.append(

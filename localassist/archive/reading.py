@@ -29,7 +29,7 @@ KINDS = (
 CONTENT = "localassist.file_content"
 _JSON, _LINES = (".json",), (".jsonl", ".ndjson")
 _MOST_JSON_BYTES = 2 * 2**30
-_MOST_PROBLEMS = 1000
+_MOST_PROBLEMS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,10 @@ class Found:
 class Reading:
     """What was found, and what is to be said about it. ``problems`` keep the import from being
     made; ``others`` are objects that are no part of it, by kind; ``contents`` the parts that hold
-    no objects; ``declared`` says which of them are the contents of files, by id."""
+    no objects; ``declared`` says which of them are the contents of files, by id. ``shortens``
+    allows labels that are too long to be cut, and ``shortened`` says which were."""
+
+    shortens: bool = False
 
     objects: list[Found] = field(default_factory=list)
     contents: list[Part] = field(default_factory=list)
@@ -55,16 +58,24 @@ class Reading:
     others: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    shortened: list[str] = field(default_factory=list)
 
     def refuse(self, place: str, why: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(f"{place}: {why}")
+        elif len(self.problems) == _MOST_PROBLEMS:
+            self.problems.append(f"More than {_MOST_PROBLEMS:,} problems: the rest is not listed.")
 
 
-def read_objects(source: Source, told: Callable[[int, int], None] = lambda *_: None) -> Reading:
+def read_objects(
+    source: Source,
+    told: Callable[[int, int], None] = lambda *_: None,
+    *,
+    shortens: bool = False,
+) -> Reading:
     """Read everything; ``told`` is how many bytes of how many are read. Raises ConfigError when
     there is too much of it."""
-    reading = Reading()
+    reading = Reading(shortens)
     parts = source.parts()
     json_bytes = sum(part.size_bytes for part in parts if _is_json(part.name))
     if json_bytes > _MOST_JSON_BYTES:

@@ -1,7 +1,8 @@
 """Objects as they were saved, of either version of the API, as this runtime knows them.
 
 Fields that are not known are kept out and counted; null where a field has a default is that
-default. What is left must be what the API shows, or the object is refused with its place.
+default. What is left must be what the API could hold, or the object is refused with its place, its
+id and all that is wrong with it.
 """
 
 from __future__ import annotations
@@ -13,28 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from localassist import ids
+from localassist.archive.limits import MODELS, SHORTENED
 from localassist.archive.reading import Found, Reading
-from localassist.schemas.assistants import Assistant
-from localassist.schemas.base import UNKNOWN_FIELD, WireModel
-from localassist.schemas.errors import describe
-from localassist.schemas.files import File
-from localassist.schemas.messages import Message
+from localassist.schemas.base import UNKNOWN_FIELD
+from localassist.schemas.errors import describe_all
 from localassist.schemas.one_of import TAG_MARK
-from localassist.schemas.run_steps import RunStep
-from localassist.schemas.runs import Run
-from localassist.schemas.threads import Thread
-from localassist.schemas.vector_stores import StoreFile, VectorStore
 
-MODELS: dict[str, type[WireModel]] = {
-    "assistant": Assistant,
-    "thread": Thread,
-    "thread.message": Message,
-    "thread.run": Run,
-    "thread.run.step": RunStep,
-    "file": File,
-    "vector_store": VectorStore,
-    "vector_store.file": StoreFile,
-}
 _PREFIXES: dict[str, ids.Kind] = {
     "assistant": "assistant",
     "thread": "thread",
@@ -59,39 +44,51 @@ _MOST = 2**53
 def validated(found: Found, reading: Reading) -> Any:
     """The object; None when it is refused, which ``reading`` then says."""
     value = found.value
-    problem = _id_problem(found.kind, value)
-    if problem is not None:
-        reading.refuse(found.place, problem)
+    problems = _id_problems(found.kind, value)
+    if problems:
+        reading.refuse(found.place, " ".join(problems))
         return None
+    place = f"{found.place}: {value['id']}"
     prepare = _PREPARED.get(found.kind)
     if prepare is not None:
         prepare(value)
+    if reading.shortens:
+        _shorten(found.kind, value, place, reading)
     for _ in range(_ROUNDS):
         try:
             return MODELS[found.kind].model_validate(value)
         except ValidationError as error:
             if not _mend(found.kind, value, error, reading):
-                reading.refuse(found.place, describe(error).message)
+                reading.refuse(place, " ".join(each.message for each in describe_all(error)))
                 return None
-    reading.refuse(found.place, "has too many fields that are not known.")
+    reading.refuse(place, "has too many fields that are not known.")
     return None
 
 
-def _id_problem(kind: str, value: dict[str, Any]) -> str | None:
+def _id_problems(kind: str, value: dict[str, Any]) -> list[str]:
     """Ids become names of rows and folders."""
+    problems = []
     given = value.get("id")
     if not _is_id(given, _PREFIXES[kind]):
         shown = given[:80] if isinstance(given, str) else given
-        return f"'{shown}' is no id of a {kind}."
+        problems.append(f"'{shown}' is no id of a {kind}.")
     for name, other_kind in _REFERENCES.items():
         other = value.get(name)
         if other and not _is_id(other, other_kind):
-            return f"Invalid '{name}': it is no id of a {other_kind}."
+            problems.append(f"Invalid '{name}': it is no id of a {other_kind}.")
     for name, number in value.items():
         is_time = name.endswith("_at") and isinstance(number, int | float)
         if (is_time or (name == "bytes" and isinstance(number, int))) and not 0 <= number < _MOST:
-            return f"Invalid '{name}': number out of range."
-    return None
+            problems.append(f"Invalid '{name}': number out of range.")
+    return problems
+
+
+def _shorten(kind: str, value: dict[str, Any], place: str, reading: Reading) -> None:
+    for (owner, name), most in SHORTENED.items():
+        text = value.get(name)
+        if owner == kind and isinstance(text, str) and len(text) > most:
+            value[name] = f"{text[: most - 1]}…"
+            reading.shortened.append(f"{place}: '{name}' is cut from {len(text)} characters.")
 
 
 def _is_id(value: Any, kind: ids.Kind) -> bool:

@@ -81,6 +81,12 @@ def import_objects(
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Leave out objects that are not valid.")
     ] = False,
+    shorten: Annotated[
+        bool,
+        typer.Option(
+            "--shorten", help="Cut names and descriptions that are longer than the API allows."
+        ),
+    ] = False,
 ) -> None:
     """Read objects into the data folder, with their ids: all of them, or nothing."""
     if on_conflict not in _POLICIES:
@@ -94,15 +100,17 @@ def import_objects(
                 policy=cast("Policy", on_conflict),
                 is_dry=dry_run,
                 skip_invalid=skip_invalid,
+                shorten=shorten,
                 on_progress=told,
             ),
         )
     _show(done)
     if done.problems:
-        for problem in done.problems[:_MOST_PROBLEMS]:
+        shown = done.problems if dry_run else done.problems[:_MOST_PROBLEMS]
+        for problem in shown:
             report(problem)
-        more = len(done.problems) - _MOST_PROBLEMS
-        others = f", of which {more} are not shown" if more > 0 else ""
+        more = len(done.problems) - len(shown)
+        others = f", of which --dry-run shows {more} more" if more > 0 else ""
         fail(f"Nothing was imported. Problems: {len(done.problems)}{others}.", EXIT_FAILURE)
 
 

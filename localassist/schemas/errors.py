@@ -1,13 +1,13 @@
 """Rejected requests in the contract's words, and the envelope every error travels in (errors.md).
 
-The one place that knows pydantic's error types. Of several mistakes only the first is reported, in
-field order.
+The one place that knows pydantic's error types. Of several mistakes in a request only the first is
+reported, in field order.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -65,9 +65,17 @@ def parse_body(body_type: type[BodyT], raw: bytes) -> BodyT:
 
 def describe(error: ValidationError) -> RequestError:
     """The contract's error for the first of pydantic's complaints."""
-    first = error.errors(include_url=False)[0]
-    kind, value, context = first["type"], first["input"], first.get("ctx", {})
-    steps = [step for step in first["loc"] if not _is_tag(step)]
+    return _described(error.errors(include_url=False)[0])
+
+
+def describe_all(error: ValidationError) -> list[RequestError]:
+    """The contract's error for each of pydantic's complaints."""
+    return [_described(each) for each in error.errors(include_url=False)]
+
+
+def _described(complaint: Mapping[str, Any]) -> RequestError:
+    kind, value, context = complaint["type"], complaint["input"], complaint.get("ctx", {})
+    steps = [step for step in complaint["loc"] if not _is_tag(step)]
     param = join_path([*steps, *context.get("at", ())])
     if kind in _EXPECTED:
         return phrases.wrong_type(param, _EXPECTED[kind], value)

@@ -18,7 +18,8 @@ from localassist.registry.manifest import FileSource, Kind, ModelManifest
 from localassist.registry.parts import part_paths
 from localassist.registry.weights import check_files
 
-_WEIGHTS = "model.safetensors"
+_WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
+_NEEDED = ("config.json", _TOKENIZER, _WEIGHTS)
 _CONVERT = "get its edition in GGUF format, or convert it with llama.cpp's convert_hf_to_gguf.py"
 
 
@@ -128,15 +129,24 @@ def _embedder_weights(folder: Path, projectors: Sequence[Path]) -> Path:
             f"{folder.name} brings program code of its own, which is never run; take another "
             "embedding model."
         )
-    needed = ("config.json", "tokenizer.json", _WEIGHTS)
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if missing:
-        raise ModelFileRejected(
-            f"The embedding model in {folder.name} lacks {', '.join(missing)}; copy or download "
-            "its whole folder again."
-        )
+    check_embedder(folder)
     check_files(folder / _WEIGHTS)
     return folder / _WEIGHTS
+
+
+def check_embedder(folder: Path) -> None:
+    """Raise ModelFileRejected where an embedding model's folder lacks a file without which it
+    cannot be computed, or its tokenizer cannot be read."""
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        wrong = f"lacks {', '.join(missing)}"
+    elif "model" not in read_json(folder / _TOKENIZER):
+        wrong = f"has a damaged {_TOKENIZER}"
+    else:
+        return
+    raise ModelFileRejected(
+        f"The embedding model in {folder.name} {wrong}; copy or download its whole folder again."
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

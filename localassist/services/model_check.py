@@ -17,6 +17,7 @@ from localassist.registry.catalog import Catalog
 from localassist.registry.config import ModelsSettings
 from localassist.registry.describe import remarks
 from localassist.registry.gguf import read_header
+from localassist.registry.given import check_embedder
 from localassist.registry.manifest import ModelManifest, ServerSource
 from localassist.registry.weights import Progress, find_weights
 
@@ -88,6 +89,8 @@ def check_model(
 def _check_files(catalog: Catalog, manifest: ModelManifest, progress: Progress | None) -> Check:
     try:
         catalog.verify(manifest, progress)
+        if manifest.kind == "embedding":
+            check_embedder(find_weights(manifest).parent)
     except ModelFileRejected as error:
         return Check("files", "fail", error.message)
     says = f"{size(manifest.size_bytes)}, as they were added (SHA-256 {manifest.sha256[:12]}…)."

@@ -37,7 +37,7 @@ def embedder_folder(folder: Path, **config: object) -> Path:
         {
             "config.json": json.dumps(facts).encode(),
             "modules.json": b"[]",
-            "tokenizer.json": b"{}",
+            "tokenizer.json": b'{"model": {}}',
             "model.safetensors": b"weights",
             "1_Pooling/config.json": b'{"word_embedding_dimension": 6}',
             "sentence_bert_config.json": b'{"max_seq_length": 128}',
@@ -140,6 +140,7 @@ def test_an_embedding_models_folder_becomes_an_embedder(tmp_path: Path, catalog:
     [
         (lambda folder: (folder / "modules.json").unlink(), "format of transformers .BertModel"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "lacks tokenizer.json"),
+        (lambda folder: write(folder, {"tokenizer.json": b'{"model": {'}), "a damaged tokenizer"),
         (lambda folder: embedder_folder(folder, auto_map={"A": "b"}), "program code of its own"),
         (lambda folder: write(folder, {"mmproj-a.gguf": b""}), "only an image projector"),
         (lambda folder: [path.unlink() for path in folder.glob("*.json")], "holds no model"),

@@ -8,6 +8,7 @@ from localassist.engine.footprint import MIB, memory_budget
 from localassist.engine.machine import free_memory_bytes, machine_memory_bytes
 from localassist.errors import ModelFileRejected
 from localassist.registry.catalog import Catalog
+from localassist.registry.given import check_embedder
 from localassist.registry.manifest import ModelManifest, ServerSource
 from localassist.registry.parts import part_paths
 from localassist.registry.weights import check_readable_file, find_weights
@@ -40,12 +41,14 @@ def models(settings: Configuration) -> Iterator[Finding]:
 
 
 def _why_not(manifest: ModelManifest) -> str | None:
-    """What is wrong with a model's weights as far as can be told without reading them."""
+    """What is wrong with a model's files as far as can be told without reading its weights."""
     if isinstance(manifest.source, ServerSource):
         return None
     try:
         path = find_weights(manifest)
         size_bytes = sum(map(check_readable_file, part_paths(path)))
+        if manifest.kind == "embedding":
+            check_embedder(path.parent)
     except ModelFileRejected as error:
         return error.message
     if size_bytes != manifest.size_bytes:

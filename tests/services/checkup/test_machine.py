@@ -16,6 +16,7 @@ from localassist.engine.passes import CHUNK, SEVERAL, SINGLE, Pass
 from localassist.registry.catalog import Catalog
 from localassist.services.checkup import Finding, data_folder, examining, machine, models, packages
 from localassist.settings import Settings, load_settings
+from tests.registry.test_given import embedder_folder
 
 GIB = 2**30
 
@@ -172,6 +173,20 @@ def test_weights_that_are_gone_or_cut(tmp_path: Path, content: bytes | None, def
     found = one(models.models(chosen))
     assert found.status == ("failed" if default else "warning")
     assert found.says[0].startswith("mine: ") and found.fix is not None
+
+
+@pytest.mark.parametrize("content", [None, b'{"version": "1.0", "mod'])
+def test_an_added_embedder_without_its_tokenizer(tmp_path: Path, content: bytes | None) -> None:
+    folder = embedder_folder(tmp_path / "mine")
+    Catalog(tmp_path / "home").add(folder)
+    assert one(models.models(settings(tmp_path / "home"))).status == "ok"
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.unlink()
+    if content is not None:
+        tokenizer.write_bytes(content)
+    found = one(models.models(settings(tmp_path / "home")))
+    assert found.status == "warning" and found.says[0].startswith("mine: ")
+    assert "tokenizer.json; copy or download its whole folder again" in found.says[0]
 
 
 def test_weights_are_hashed_by_the_first_load_and_not_here(tmp_path: Path) -> None:

@@ -19,9 +19,17 @@ from localassist.retrieval.segment import Segment
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+DAMAGED = (FileNotFoundError, ValueError, KeyError, TypeError)
+"""What reading a segment raises where it is not there as it was written."""
+
 _FORMAT = 1
 _MARK_EVERY = 1024
 _MAPPED_FROM_BYTES = 8 * 2**20  # smaller ones are read: a mapping holds a file descriptor open
+
+
+def segment_folder(root: Path, key: str) -> Path:
+    """Where a segment is kept, if it is."""
+    return root / key[:2] / key
 
 
 def write_segment(folder: Path, segment: Segment) -> None:
@@ -54,7 +62,8 @@ def write_segment(folder: Path, segment: Segment) -> None:
 
 
 def read_segment(folder: Path, key: str) -> Segment:
-    """Raises FileNotFoundError, and ValueError, KeyError or TypeError for a damaged one."""
+    """All of it, compared with its checksums. Raises one of ``DAMAGED``, and other OSErrors where
+    the disk refuses."""
     meta = json.loads((folder / "meta.json").read_bytes())
     checksum = meta.pop("checksum") if isinstance(meta, dict) else None
     if checksum != _checksum(meta) or (meta["format"], meta["key"]) != (_FORMAT, key):

@@ -21,7 +21,12 @@ from pathlib import Path
 from localassist.disk import sync_folder
 from localassist.errors import IndexUnavailable
 from localassist.retrieval.segment import Segment, segment_key, window_norms
-from localassist.retrieval.segment_files import read_segment, write_segment
+from localassist.retrieval.segment_files import (
+    DAMAGED,
+    read_segment,
+    segment_folder,
+    write_segment,
+)
 
 __all__ = ["Segment", "SegmentStore", "segment_key", "window_norms"]
 
@@ -50,11 +55,11 @@ class SegmentStore:
             if key in self._open:
                 self._open.move_to_end(key)
                 return self._open[key]
-        folder = self._folder(key)
+        folder = segment_folder(self._root, key)
         try:
             segment = read_segment(folder, key)
             os.utime(folder)  # in use: not to be swept
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        except DAMAGED as error:
             if folder.exists():
                 _log.warning("A stored segment is damaged and is made anew: %s", error)
                 self._remove(folder)
@@ -67,7 +72,7 @@ class SegmentStore:
     def put(self, segment: Segment) -> Segment:
         """Store a segment, and return it as one that reads from disk. What another has stored under
         the key meanwhile stays. Raises OSError when the disk does not take it."""
-        folder = self._folder(segment.key)
+        folder = segment_folder(self._root, segment.key)
         for _ in range(3):
             known = self.get(segment.key)
             if known is not None:
@@ -95,7 +100,7 @@ class SegmentStore:
         before = time.time() - min_age_seconds
         removed = 0
         for key in list(self.keys()):
-            folder = self._folder(key)
+            folder = segment_folder(self._root, key)
             if _is_older(folder, before) and not is_used(key):
                 self._remove(folder)
                 removed += 1
@@ -103,9 +108,6 @@ class SegmentStore:
             if _is_older(left, before):
                 shutil.rmtree(left, ignore_errors=True)
         return removed
-
-    def _folder(self, key: str) -> Path:
-        return self._root / key[:2] / key
 
     def _keep(self, segment: Segment) -> None:
         with self._lock:

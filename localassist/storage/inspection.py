@@ -95,6 +95,16 @@ class Inspection:
                     found[str(sha256)] = int(size_bytes)
         return found
 
+    def segments(self) -> dict[str, str]:
+        """The keys of the segments that completed files of stores need; a store of each."""
+        if "vector_store_files" not in self._tables:
+            return {}
+        needed = (
+            "SELECT segment_key, min(store_id) FROM vector_store_files "
+            "WHERE status = 'completed' AND segment_key IS NOT NULL GROUP BY segment_key"
+        )
+        return {str(key): str(store) for key, store in self._connection.execute(text(needed))}
+
     def damage(self, seconds: float) -> str | None:
         """The first thing that is wrong with SQLite's pages and indexes; None where nothing is, and
         on other databases. Raises TimeoutError when ``seconds`` were not enough."""

@@ -26,6 +26,7 @@ _CHECKS = (
     ("database", "stored.database"),
     ("schema", "stored.schema"),
     ("contents", "stored.contents"),
+    ("vector stores", "segments.segments"),
     ("work", "stored.work"),
     ("port", "network.port"),
     ("network", "network.network"),

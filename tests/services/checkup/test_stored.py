@@ -3,7 +3,9 @@ changes nothing."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from localassist.services.checkup import Finding, stored
+from localassist.retrieval.segment_files import segment_folder
+from localassist.retrieval.segments import SegmentStore
+from localassist.services.checkup import Finding, segments, stored
 from localassist.settings import Settings, load_settings
 from localassist.storage.config import StorageSettings
 from localassist.storage.database import Database
 from localassist.storage.process_lock import working_lock
+from tests.retrieval.made import segment
 
 Check = Callable[[Settings], Iterator[Finding]]
 SHA = "ab" * 32
@@ -57,6 +62,25 @@ def add_file(home: Path, content: bytes | None, size_bytes: int = 3) -> None:
         path.write_bytes(content)
 
 
+def add_segments(home: Path) -> list[Path]:
+    """The folders of what was read from three files, two in one store; a fourth is still to do."""
+    made = SegmentStore(home / "segments")
+    rows = []
+    for number, store in enumerate(("vs_1", "vs_1", "vs_2")):
+        content = segment([f"frog {number}", "toad"])
+        content.key = f"{number}{number}" * 32
+        made.put(content)
+        rows.append((f"file-{number}", store, "completed", f"'{content.key}'"))
+    for file_id, store, status, key in (*rows, ("file-9", "vs_3", "in_progress", "NULL")):
+        change(
+            home,
+            "INSERT INTO vector_store_files (file_id, store_id, project_id, created_at, status, "
+            f"usage_bytes, attributes, segment_key, interruptions) VALUES ('{file_id}', '{store}', "
+            f"'proj_default', 1, '{status}', 0, '{{}}', {key}, 0)",
+        )
+    return [segment_folder(home / "segments", f"{number}{number}" * 32) for number in range(3)]
+
+
 def files(home: Path) -> dict[str, tuple[int, int]]:
     paths = [path for path in home.rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
@@ -66,6 +90,7 @@ ALL: tuple[Check, ...] = (
     stored.database,
     stored.schema,
     stored.contents,
+    segments.segments,
     stored.work,
     stored.clock_of_rows,
 )
@@ -74,12 +99,14 @@ ALL: tuple[Check, ...] = (
 @pytest.mark.parametrize("check", ALL)
 def test_what_is_in_order_is_left_as_it_is(home: Path, check: Check) -> None:
     add_file(home, b"abc")
+    add_segments(home)
     before = files(home)
     assert look(check, home).status == "ok"
     assert files(home) == before
 
 
 def test_a_service_may_work_meanwhile(home: Path) -> None:
+    add_segments(home)
     with closing(sqlite3.connect(home / "localassist.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("INSERT INTO projects VALUES ('proj_2', 'two', 1)")
@@ -150,6 +177,55 @@ def test_contents_of_no_row_are_counted_once_they_are_old(home: Path) -> None:
     assert look(stored.contents, home).says[1] == ""
     os.utime(loose, (1, 1))
     assert look(stored.contents, home).says[1].startswith("1 more belong to no file")
+
+
+def cut(folder: Path) -> None:
+    path = folder / "text.txt"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def turn_a_bit(folder: Path) -> None:
+    path = folder / "vectors.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm", [shutil.rmtree, cut, turn_a_bit, lambda folder: (folder / "meta.json").unlink()]
+)
+def test_what_was_read_from_files_of_stores_is_compared(
+    home: Path, harm: Callable[[Path], None]
+) -> None:
+    harm(add_segments(home)[1])
+    before = files(home)
+    found = look(segments.segments, home)
+    assert found.status == "warning"
+    assert found.says[0] == "1 of 3 contents of files are missing or damaged, in vs_1."
+    assert found.fix is not None and "localassist stores search vs_1 TEXT" in found.fix
+    assert files(home) == before
+
+
+def test_of_large_stores_a_part_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "_READ_SECONDS", -1.0)
+    folders = add_segments(home)
+    cut(folders[0])
+    assert look(segments.segments, home).says[0].endswith("all there; 0 of them read.")
+    shutil.rmtree(folders[0])
+    assert look(segments.segments, home).status == "warning"
+
+
+def test_what_the_disk_refuses_is_no_reason_to_make_it_anew(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, key: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "meta.json"))
+
+    folders = add_segments(home)
+    monkeypatch.setattr(segments, "read_segment", refuse)
+    found = look(segments.segments, home)
+    assert found.status == "failed" and found.fix is not None
+    assert any(str(folder) in found.says[0] for folder in folders)
 
 
 def test_runs_that_nobody_works_on(home: Path) -> None:

@@ -23,7 +23,7 @@ from localassist.errors import ConfigError, StorageCorrupt
 
 HEAD, MANIFEST, DATA = "backup.json", "manifest.json", "data/"
 DATABASE = "data/localassist.db"
-FORMAT, VERSION = "localassist-backup", 1
+VERSION = 1
 _CHUNK_BYTES = 1 << 20
 _LONGEST_JSON_BYTES = 256 * 2**20
 

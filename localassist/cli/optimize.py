@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from localassist.settings import Settings
 
 _PREFIX = ".optimize-"
-_MEGABYTE = 1e6
 
 
 def optimize(

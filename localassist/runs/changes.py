@@ -60,7 +60,7 @@ def change_status(
     details = {"calls": list(waits_for)} if waits_for else {}
     row.timeline = moved(row.timeline, status, **details)
     data = runs.to_wire(row).dump()
-    events = run_events.append(session, row, [NewEvent(f"thread.run.{status}", data)])
+    events = run_events.append(session, row, [NewEvent(wire.run_event_name(status), data)])
     session.flush()
     return events
 
@@ -149,7 +149,7 @@ def end_step(session: Session, row: RunRow, step: RunStepRow, status: str) -> li
     step.status = status
     setattr(step, f"{status}_at", clock.now())
     data = run_steps.to_wire(step, row.expires_at).dump()
-    return run_events.append(session, row, [NewEvent(f"thread.run.step.{status}", data)])
+    return run_events.append(session, row, [NewEvent(wire.step_event_name(status), data)])
 
 
 def answer_calls(session: Session, row: RunRow, outputs: Mapping[str, str]) -> list[RunEvent]:

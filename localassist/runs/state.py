@@ -5,20 +5,6 @@ Source: contract, lifecycle.md sections 1 and 5. This is the only place that ref
 
 from __future__ import annotations
 
-from typing import Literal
-
-RunStatus = Literal[
-    "queued",
-    "in_progress",
-    "requires_action",
-    "cancelling",
-    "cancelled",
-    "failed",
-    "completed",
-    "incomplete",
-    "expired",
-]
-
 TRANSITIONS: dict[str, frozenset[str]] = {
     "queued": frozenset({"in_progress", "cancelling", "failed", "expired"}),
     "in_progress": frozenset(

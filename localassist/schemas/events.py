@@ -10,10 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from localassist.schemas.messages import MessageStatus
-from localassist.schemas.run_steps import RunStepStatus
-from localassist.schemas.runs import RunStatus
-
 Payload = dict[str, Any]
 
 THREAD_CREATED: Final = "thread.created"
@@ -60,16 +56,12 @@ class RunEvent:
     data: Payload
 
 
-def run_event_name(status: RunStatus) -> str:
+def run_event_name(status: str) -> str:
     return f"thread.run.{status}"
 
 
-def step_event_name(status: RunStepStatus) -> str:
+def step_event_name(status: str) -> str:
     return f"thread.run.step.{status}"
-
-
-def message_event_name(status: MessageStatus) -> str:
-    return f"thread.message.{status}"
 
 
 # --- messages ---------------------------------------------------------------------------------

@@ -186,7 +186,6 @@ class JsonSchemaFormat(Body):
     json_schema: JsonSchemaDefinition
 
 
-ObjectFormat = TextFormat | JsonObjectFormat | JsonSchemaFormat
 ResponseFormat = Annotated[
     Literal["auto"] | TextFormat | JsonObjectFormat | JsonSchemaFormat,
     OneOf(),

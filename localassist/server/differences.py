@@ -33,7 +33,6 @@ _THREAD = "/threads/{thread_id}"
 _RUN = _THREAD + "/runs/{run_id}"
 _STORE = "/vector_stores/{vector_store_id}"
 _ASSISTANTS = ("POST /assistants", "POST /assistants/{assistant_id}")
-_THREADS = ("POST /threads", f"POST {_THREAD}")
 _RUNS = (f"POST {_THREAD}/runs", "POST /threads/runs")
 _CHAT = ("POST /chat/completions",)
 _GENERATING = _ASSISTANTS + _RUNS + _CHAT

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from localassist import clock
+from localassist.schemas.events import DONE, DONE_DATA, ERROR
 from localassist.server.deps import wait_for_disconnect
 from localassist.server.encoding import to_json
 from localassist.server.errors import envelope, log_if_ours, request_id_of
@@ -80,7 +81,7 @@ class EventStream(Response):
             async with aclosing(self._records):
                 async for records in self._records:
                     await body.write(records)
-            await body.write(self._record("done", "[DONE]"))
+            await body.write(self._record(DONE, DONE_DATA))
         except OSError:
             return  # The peer closed while we wrote: its stream is over, nothing else is.
         except Exception as exc:
@@ -88,7 +89,7 @@ class EventStream(Response):
                 raise
             log_if_ours(exc, scope)
             error = to_json(envelope(exc, request_id_of(scope)).dump())
-            await body.write(self._record("error", error))
+            await body.write(self._record(ERROR, error))
         await body.end()
 
     def _record(self, event: str, data: str) -> bytes:

@@ -14,7 +14,7 @@ import pyte
 from tests.conformance.serving import MODEL, ROOT, clean_environ
 
 PATIENCE_SECONDS = 30
-CTRL_C, CTRL_D, CTRL_J, ALT_ENTER, TAB = "\x03", "\x04", "\n", "\x1b\r", "\t"
+CTRL_C, CTRL_D, ALT_ENTER, TAB = "\x03", "\x04", "\x1b\r", "\t"
 
 
 class Terminal:

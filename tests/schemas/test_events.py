@@ -40,7 +40,6 @@ def test_names_are_the_sdks_and_done() -> None:
 def test_every_status_has_its_event() -> None:
     assert {events.run_event_name(status) for status in get_args(RunStatus)} < NAMES
     assert {events.step_event_name(status) for status in get_args(RunStepStatus)} < NAMES
-    assert events.message_event_name("incomplete") == events.MESSAGE_INCOMPLETE
     assert events.RUN_REQUIRES_ACTION not in events.TERMINAL_RUN_EVENTS
     assert len(events.CLOSING_EVENTS) == 6
 

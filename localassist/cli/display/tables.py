@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markdown_it.tree import SyntaxTreeNode
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +16,6 @@ from localassist.cli.display.inline import inline
 
 _BETWEEN = 2  # cells between columns
 _LONGEST_WORD = 24  # cells of a word that is not broken for its column
-
-_JUSTIFY: dict[str, JustifyMethod] = {"text-align:right": "right", "text-align:center": "center"}
 
 
 class TableView:

@@ -1,6 +1,6 @@
 """Object ids in the hosted API's forms: a prefix and random base62 characters.
 
-``file-`` has a hyphen, all others an underscore (contract: endpoints.md, section 1.5).
+``file-`` has a hyphen, all others an underscore.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A thread's items as a conversation that fits the model. Pure, but for counting tokens.
 
 What does not fit is left out from the middle: the first user message and the newest exchanges
-stay, and a tool call never loses its outputs (contract: lifecycle.md, section 7). Outputs that are
-too long for the newest exchange are cut, and say so.
+stay, and a tool call never loses its outputs. Outputs that are too long for the newest exchange are
+cut, and say so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Statuses of runs, steps and messages, and which changes are legal. Pure.
 
-Source: contract, lifecycle.md sections 1 and 5. This is the only place that refuses a change.
+Source: the hosted API's life of a run. This is the only place that refuses a change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEP_END: dict[str, str] = {
     "incomplete": "completed",
     "completed": "completed",
 }
-"""How an open step ends with its run; that of an incomplete run completes (streaming.md, 4)."""
+"""How an open step ends with its run; that of an incomplete run completes."""
 
 MESSAGE_INCOMPLETE_REASON: dict[str, str] = {
     "failed": "run_failed",

@@ -97,7 +97,7 @@ class Watched:
 
     def end(self) -> None:
         self._is_busy = False
-        # What is there now was complained of; only more of it is worth another word.
+        # What is there was reported already; only more of it is reported again.
         self._settles = self._reported is not None
         self._reported = None
 

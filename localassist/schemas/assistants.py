@@ -1,4 +1,4 @@
-"""Assistants: the object and its create and update bodies (endpoints.md 2, objects.md 1)."""
+"""Assistants: the object and its create and update bodies."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Attributes of files in a vector store, and the filters that searches put on them (endpoints.md,
-sections 1.7 and 7.1)."""
+"""Attributes of files in a vector store, and the filters that searches put on them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What every wire type is made of: output objects, request bodies, pages, metadata, list queries.
 
-Knows JSON and the contract's general rules (endpoints.md, section 1), but no resource.
+Knows JSON and the hosted API's general rules, but no resource.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from localassist.schemas.phrases import Step
 
 T = TypeVar("T")
 
-# Custom error types that ``errors`` turns into the contract's sentences.
+# Custom error types that ``errors`` turns into the hosted API's sentences.
 REFUSED = "refused"
 UNKNOWN_FIELD = "unknown_field"
 TOO_MANY_PROPERTIES = "too_many_properties"
@@ -41,8 +41,8 @@ MAX_METADATA_VALUE = 512
 def refuse(
     message: str, *, code: str | None = "invalid_value", at: Sequence[Step] = ()
 ) -> PydanticCustomError:
-    """A contract error to raise from a validator. ``at`` leads from the validated value to the
-    culprit; ``{param}`` in ``message`` becomes its full path."""
+    """An error of the hosted API's to raise from a validator. ``at`` leads from the validated value
+    to the culprit; ``{param}`` in ``message`` becomes its full path."""
     return PydanticCustomError(
         REFUSED, "{message}", {"message": message, "code": code, "at": list(at)}
     )
@@ -53,7 +53,7 @@ class _Schema(BaseModel):
         frozen=True, extra="forbid", serialize_by_alias=True, protected_namespaces=()
     )
 
-    # The contract emits null rather than omitting, except for these fields.
+    # The hosted API emits null rather than omitting, except for these fields.
     omitted_when_none: ClassVar[frozenset[str]] = frozenset()
     omitted_when_unset: ClassVar[frozenset[str]] = frozenset()
 
@@ -146,7 +146,7 @@ class Page(WireModel, Generic[T]):
 
 
 class Deleted(WireModel):
-    """What a DELETE returns; ``object`` is e.g. ``assistant.deleted`` (objects.md, section 8)."""
+    """What a DELETE returns; ``object`` is e.g. ``assistant.deleted``."""
 
     id: str
     object: str

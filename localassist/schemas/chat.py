@@ -1,4 +1,4 @@
-"""Chat completions: the request with its local rules, the answer and its stream (endpoints.md 11).
+"""Chat completions: the request with its local rules, the answer and its stream.
 
 Fields that only matter to the hosted service are accepted and ignored; those whose silent omission
 would change the answer are refused as unsupported.

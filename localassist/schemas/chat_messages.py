@@ -1,4 +1,4 @@
-"""Messages of a chat completion request, one class per role (endpoints.md 11)."""
+"""Messages of a chat completion request, one class per role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings: the request and the answer in both encodings (endpoints.md 10)."""
+"""Embeddings: the request and the answer in both encodings."""
 
 from __future__ import annotations
 

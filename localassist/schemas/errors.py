@@ -1,4 +1,4 @@
-"""Rejected requests in the contract's words, and the envelope every error travels in (errors.md).
+"""Rejected requests in the hosted API's words, and the envelope every error travels in.
 
 The one place that knows pydantic's error types. Of several mistakes in a request only the first is
 reported, in field order.
@@ -64,12 +64,12 @@ def parse_body(body_type: type[BodyT], raw: bytes) -> BodyT:
 
 
 def describe(error: ValidationError) -> RequestError:
-    """The contract's error for the first of pydantic's complaints."""
+    """The hosted API's error for the first of pydantic's complaints."""
     return _described(error.errors(include_url=False)[0])
 
 
 def describe_all(error: ValidationError) -> list[RequestError]:
-    """The contract's error for each of pydantic's complaints."""
+    """The hosted API's error for each of pydantic's complaints."""
     return [_described(each) for each in error.errors(include_url=False)]
 
 

@@ -1,4 +1,4 @@
-"""Run events: their names, the record that travels, and the delta payloads (streaming.md).
+"""Run events: their names, the record that travels, and the delta payloads.
 
 The builders return plain dicts because a delta is never read back as an object: clients add the
 fragments up. Two rules shape them: scalars go out once, and every list entry carries its ``index``.

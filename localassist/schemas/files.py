@@ -1,4 +1,4 @@
-"""Files: the object and the checks on an upload's form fields (endpoints.md 8, objects.md 7)."""
+"""Files: the object and the checks on an upload's form fields."""
 
 from __future__ import annotations
 

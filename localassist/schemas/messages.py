@@ -1,5 +1,4 @@
-"""Messages: the object, its content parts and annotations, and the bodies (endpoints.md 4,
-objects.md 3)."""
+"""Messages: the object, its content parts and annotations, and the bodies."""
 
 from __future__ import annotations
 

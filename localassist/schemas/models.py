@@ -1,4 +1,4 @@
-"""Models as the API lists them (endpoints.md 10)."""
+"""Models as the API lists them."""
 
 from __future__ import annotations
 

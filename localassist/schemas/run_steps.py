@@ -1,4 +1,4 @@
-"""Run steps: the object and what tools leave in it (endpoints.md 6, objects.md 5)."""
+"""Run steps: the object and what tools leave in it."""
 
 from __future__ import annotations
 

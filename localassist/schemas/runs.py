@@ -1,4 +1,4 @@
-"""Runs: the object and the bodies that make, update and feed one (endpoints.md 5, objects.md 4)."""
+"""Runs: the object and the bodies that make, update and feed one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads: the object and its create and update bodies (endpoints.md 3, objects.md 2)."""
+"""Threads: the object and its create and update bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads in parts: objects and bodies (endpoints.md 9, objects.md 7)."""
+"""Uploads in parts: objects and bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any v2 payload as a v1 client expects it (objects.md, section 9).
+"""Any v2 payload as a v1 client expects it.
 
 Pure functions on JSON-ready data: what they are given stays untouched. Streams need this as much as
 plain answers do: a v1 client fails on a tool type it does not know.

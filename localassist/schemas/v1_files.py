@@ -1,4 +1,4 @@
-"""Files of assistants and messages in version 1 of the API (endpoints.md 12)."""
+"""Files of assistants and messages in version 1 of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vector stores, their files and batches: objects and bodies (endpoints.md 7, objects.md 6)."""
+"""Vector stores, their files and batches: objects and bodies."""
 
 from __future__ import annotations
 

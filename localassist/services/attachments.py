@@ -1,5 +1,4 @@
-"""Files that come with assistants, threads and messages, into vector stores (contract:
-lifecycle.md, section 6, and endpoints.md, section 12).
+"""Files that come with assistants, threads and messages, into vector stores.
 
 Works inside of other services' transactions. Whatever is put into a store is queued for ingest,
 which is woken by the commit.

@@ -139,7 +139,7 @@ class Library:
 
         ``form`` ``chunks`` returns what each file's chunking strategy makes of it; ``passages``
         returns units in rank order, neighbours merged, up to ``budget_tokens``.
-        ``filters`` is the wire form of the contract's comparison and compound filters. Of a query
+        ``filters`` is the wire form of the API's comparison and compound filters. Of a query
         that is longer than the embedder's window, four windows are read. Raises IndexUnavailable.
         """
 

@@ -1,4 +1,4 @@
-"""``file_ids`` of version 1, as what the tools of today read (contract: endpoints.md, section 12).
+"""``file_ids`` of version 1, as what the tools of today read.
 
 What is written there shows in ``tool_resources``; changes of ``tool_resources`` do not show there.
 """

@@ -42,7 +42,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """``code`` is one of the contract's: unsupported_file, invalid_file, server_error."""
+    """``code`` is one of the hosted API's: unsupported_file, invalid_file, server_error."""
 
     code: str
     message: str

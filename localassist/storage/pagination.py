@@ -1,7 +1,7 @@
 """Keyset pagination over (created_at, seq): pages stay right while objects come and go.
 
 A cursor is an object's id. A cursor that names a deleted object still works through its tombstone;
-one that was never issued is 404 (contract: endpoints.md, section 1.4).
+one that was never issued is 404.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run does, event by event, in the orders of streaming.md section 4."""
+"""What a run does, event by event, in the orders of the hosted API."""
 
 from __future__ import annotations
 

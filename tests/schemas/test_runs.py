@@ -5,7 +5,7 @@ import json
 from localassist.core import Usage
 from localassist.schemas.runs import Run, RunUsage
 
-# objects.md, section 10, and the ids v1 needs.
+# A run as the hosted API shows it, and the ids v1 needs.
 FRESH = json.loads(
     """{"id":"run_1","object":"thread.run","created_at":1714853353,"thread_id":"thread_1",
     "assistant_id":"asst_1","status":"queued","required_action":null,"last_error":null,

@@ -21,7 +21,7 @@ def fill(folder, keep):
 
 
 async def _deep_below(scene: Scene) -> Finding:
-    """A piece of code that was complained of does not buy peace for the next one."""
+    """That one piece of code was reported does not keep the next one from being reported."""
     await scene.cell(
         "os.chdir('/mnt/data')\n"
         "for _ in range(80):\n    os.mkdir('deep'); os.chdir('deep')\n"

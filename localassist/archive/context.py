@@ -23,10 +23,13 @@ def items_of(
     before: dict[str, list[NewItem]] = {}
     late: list[tuple[int, list[NewItem]]] = []
     present = {message.id for message in messages}
+    steps_of: dict[str, list[RunStep]] = {}
+    for step in steps:
+        steps_of.setdefault(step.run_id, []).append(step)
     for run in runs:
         waiting: list[NewItem] = []
         at = run.created_at
-        for step in (step for step in steps if step.run_id == run.id):
+        for step in steps_of.get(run.id, ()):
             details = step.step_details
             if not isinstance(details, MessageCreationDetails):
                 waiting += _calls(step)

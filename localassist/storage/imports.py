@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from localassist import clock
 from localassist.schemas.assistants import Assistant
@@ -18,7 +18,7 @@ from localassist.schemas.events import run_event_name
 from localassist.schemas.files import File
 from localassist.schemas.messages import Message
 from localassist.schemas.run_steps import RunStep
-from localassist.schemas.runs import Run
+from localassist.schemas.runs import Run, RunStatus
 from localassist.schemas.threads import Thread
 from localassist.schemas.vector_stores import DEFAULT_CHUNKING, StoreFile, VectorStore
 from localassist.storage import run_events, runs
@@ -28,6 +28,7 @@ from localassist.storage.run_events import NewEvent
 from localassist.storage.tables import (
     ACTIVE_STATUSES,
     AssistantRow,
+    Base,
     CodeFileRow,
     FileRow,
     ItemRow,
@@ -41,6 +42,10 @@ from localassist.storage.tables import (
     VectorStoreRow,
 )
 
+_THREADS = Base.metadata.tables["threads"]
+_DELETE_THREAD = delete(_THREADS).where(_THREADS.c.id == bindparam("thread"))
+# Columns that are called something else in their row.
+_ATTRIBUTES = {"metadata": "metadata_"}
 _TABLES: dict[str, type[ObjectRow]] = {
     "assistant": AssistantRow,
     "thread": ThreadRow,
@@ -178,38 +183,43 @@ def put_store(
 
 
 def put_talk(session: Session, project: str, talk: Talk) -> None:
-    """Store a thread with all that belongs to it, in place of the one that is there."""
+    """Store a thread with all that belongs to it, in place of the one that is there. Takes as many
+    statements for a long thread as for a short one."""
     thread = talk.thread
-    session.execute(delete(ThreadRow).where(ThreadRow.id == thread.id))
-    session.add(
-        ThreadRow(
-            id=thread.id,
-            project_id=project,
-            created_at=thread.created_at,
-            metadata_=dict(thread.metadata),
-            tool_resources=thread.tool_resources.dump(),
-        )
-    )
+    session.execute(_DELETE_THREAD, {"thread": thread.id})
+    fields = {
+        "id": thread.id,
+        "project_id": project,
+        "created_at": thread.created_at,
+        "metadata": dict(thread.metadata),
+        "tool_resources": thread.tool_resources.dump(),
+    }
+    _insert(session, ThreadRow, [fields])
     _unbury(session, thread.id)
-    session.flush()
+    runs_made = [_run(project, each) for each in talk.runs]
     _insert(session, MessageRow, [_message(project, thread.id, each) for each in talk.messages])
-    _insert(session, RunRow, [_run(project, each) for each in talk.runs])
+    _insert(session, RunRow, runs_made)
     _insert(session, RunStepRow, [_step(project, each) for each in talk.steps])
     _insert(session, ItemRow, [_item(thread.id, each) for each in talk.items])
-    for path, file_id in talk.code_files.items():
-        session.add(CodeFileRow(thread_id=thread.id, path=path, file_id=file_id))
-    for run in talk.runs:
-        # A stream that is attached to the run is told how it ended.
-        row = runs.any_row(session, run.id)
-        event = NewEvent(run_event_name(run.status), runs.to_wire(row).dump())
-        run_events.append(session, row, [event])
-    session.flush()
+    paths = [
+        {"thread_id": thread.id, "path": path, "file_id": file_id}
+        for path, file_id in talk.code_files.items()
+    ]
+    _insert(session, CodeFileRow, paths)
+    # A stream that is attached to a run is told how it ended.
+    run_events.begin(session, {run["id"]: _end_of(run) for run in runs_made})
     session.expire_all()
 
 
-def _insert(session: Session, table: Any, rows: list[dict[str, Any]]) -> None:
+def _end_of(run: dict[str, Any]) -> NewEvent:
+    row = RunRow(**{_ATTRIBUTES.get(name, name): value for name, value in run.items()})
+    return NewEvent(run_event_name(cast(RunStatus, row.status)), runs.to_wire(row).dump())
+
+
+def _insert(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:
+    """Rows by the names of their columns, past the ORM, which would look at each."""
     if rows:
-        session.execute(insert(table), rows)
+        session.connection().execute(insert(Base.metadata.tables[table.__tablename__]), rows)
 
 
 def _unbury(session: Session, object_id: str) -> None:
@@ -257,7 +267,7 @@ def _message(project: str, thread_id: str, message: Message) -> dict[str, Any]:
         "project_id": project,
         "thread_id": thread_id,
         "incomplete_reason": None if details is None else details.reason,
-        "metadata_": fields["metadata"],
+        "metadata": fields["metadata"],
     }
 
 
@@ -281,9 +291,9 @@ def _run(project: str, run: Run) -> dict[str, Any]:
         else run.incomplete_details.reason,
         "ended_at": next(fields[name] for name in times if fields[name] is not None),
         "request": {**{name: fields[name] for name in request}, "code_limits": {}},
-        "metadata_": fields["metadata"],
+        "metadata": fields["metadata"],
         "context_truncation": run.context_truncation,
-        "last_event_seq": -1,
+        "last_event_seq": 0,
         "interruptions": 0,
     }
 
@@ -297,7 +307,7 @@ def _step(project: str, step: RunStep) -> dict[str, Any]:
     return {
         **{name: fields[name] for name in kept},
         "project_id": project,
-        "metadata_": fields["metadata"] or {},
+        "metadata": fields["metadata"] or {},
     }
 
 

@@ -50,6 +50,13 @@ def append(session: Session, run: RunRow, events: Sequence[NewEvent]) -> list[Ru
     return _numbered(rows)
 
 
+def begin(session: Session, events: Mapping[str, NewEvent]) -> None:
+    """Store the first event of runs that have none, by id; their ``last_event_seq`` is 0."""
+    rows = [row for run_id, event in events.items() for row in _rows(run_id, 0, [event])]
+    if rows:
+        session.connection().execute(_INSERT, rows)
+
+
 def append_progress(
     session: Session, owner: str, progress: Mapping[str, Sequence[NewEvent]]
 ) -> dict[str, list[RunEvent]]:

@@ -13,14 +13,13 @@ from openai.types.beta.threads.runs import RunStep
 
 _MARKER = re.compile(r"【\d+:\d+†[^】]*】")
 _WITH_TEXT: Any = ["step_details.tool_calls[*].file_search.results[*].content"]
-_LEAST_SHARED = 40  # characters of a quote that identify its passage
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A citation by the number under which it is shown. ``quote`` are the words of the file that
-    are cited; ``text``, ``score`` (0 to 1) and ``place`` are those of the passage that the search
-    had found, None where that is not known any more."""
+    are cited, ``place`` says where in it they stand; ``text`` and ``score`` (0 to 1) are those of
+    the passage that the search had found. None where something is not known, or not any more."""
 
     number: int
     file_id: str
@@ -96,8 +95,7 @@ def _results(step: RunStep) -> list[Any]:
 def _passage(client: openai.OpenAI, number: int, citation: Any, found: Sequence[Any]) -> Passage:
     quote = " ".join((getattr(citation, "quote", None) or "").split())
     of_file = [result for result in found if result.file_id == citation.file_id]
-    same = [result for result in of_file if quote and _shares(quote, _text(result))]
-    best = next(iter(same or of_file), None)
+    best = next((result for result in of_file if quote in " ".join(_text(result).split())), None)
     return Passage(
         number,
         citation.file_id,
@@ -105,7 +103,7 @@ def _passage(client: openai.OpenAI, number: int, citation: Any, found: Sequence[
         quote,
         None if best is None else _text(best),
         None if best is None else best.score,
-        None if best is None else getattr(best, "place", None),
+        getattr(citation, "place", None),
     )
 
 
@@ -118,7 +116,3 @@ def _filename(client: openai.OpenAI, file_id: str) -> str:
 
 def _text(result: Any) -> str:
     return "\n".join(part.text for part in result.content or [] if part.text)
-
-
-def _shares(quote: str, text: str) -> bool:
-    return quote[:_LEAST_SHARED] in " ".join(text.split())

@@ -92,7 +92,9 @@ def _citation(citation: Citation, offset: int) -> dict[str, Any]:
         text=citation.text,
         start_index=offset + citation.start,
         end_index=offset + citation.end,
-        file_citation=CitedFile(file_id=citation.file_id, quote=citation.quote),
+        file_citation=CitedFile(
+            file_id=citation.file_id, quote=citation.quote, place=citation.place or None
+        ),
     ).dump()
 
 

@@ -99,12 +99,14 @@ class MessageUpdate(Body):
 
 
 class CitedFile(WireModel):
-    """``quote`` is the file's own text that is cited. Version 1 always has it."""
+    """``quote`` is the file's own text that is cited. Version 1 always has it. ``place`` is ours:
+    where in the file that text stands, such as ``page 3``."""
 
-    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"quote"})
+    omitted_when_none: ClassVar[frozenset[str]] = frozenset({"quote", "place"})
 
     file_id: str
     quote: str | None = None
+    place: str | None = None
 
 
 class FileReference(WireModel):

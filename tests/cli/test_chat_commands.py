@@ -16,6 +16,7 @@ from localassist.engine import ScriptedEngine
 from localassist.errors import GenerationFailed
 from tests.cli.conftest import Run
 from tests.cli.test_chat import last_thread, prompt_of, texts
+from tests.documents import pdf
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 
@@ -171,6 +172,25 @@ def test_files_go_with_the_next_message_only(
     passage = r"\[1\] my notes.md  score [01]\.\d\d\n    Paris is the capital of France\. *\n"
     assert re.search(passage, err), err
     assert "The last answer cites 1 to 1, not 2." in err
+
+
+def test_sources_show_where_the_cited_words_stand_and_what_is_around_them(
+    terminal: Run, engine: ScriptedEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The passage is found for its first page, and its second one is quoted."""
+    rivers = "The Seine is long. The harbour is old. Where rivers meet, ships meet. " * 3
+    other = "Much has been written about the weather of the north and its many winds. "
+    pages = [f"The Seine and the harbour\n\n{rivers}", f"The Seine meets the\nharbour. {other * 8}"]
+    (tmp_path / "book.pdf").write_bytes(pdf(pages))
+    asked = f"/attach {tmp_path}/book.pdf\rWhere does the Seine meet the harbour?\r"
+    assert terminal(f"{asked}/sources\r/sources 1\r/exit\r") == 0
+    out, err = capsys.readouterr()
+    assert out == "book.pdf, page 2: “The Seine meets the harbour.” [1]\n"
+    short, whole = re.findall(
+        r"^\[1\] book.pdf, page 2  score \d\.\d\d\n((?: {4}.*\n)+)", err, re.M
+    )
+    assert "The Seine meets the" in short and short.rstrip().endswith(" …")
+    assert " ".join(whole.split()).count("many winds") == 8 and "…" not in whole
 
 
 @pytest.mark.parametrize(

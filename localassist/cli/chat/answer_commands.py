@@ -41,7 +41,7 @@ def sources(session: Session, argument: str) -> None:
             raise CommandError(f"The last answer cites 1 to {len(passages)}, not {argument}.")
         passages = chosen
     for passage in passages:
-        show_passage(passage)
+        show_passage(passage, is_whole=bool(argument))
 
 
 def steps(session: Session, argument: str) -> None:

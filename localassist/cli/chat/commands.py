@@ -135,7 +135,10 @@ _ALL = (
     Command("retry", "[TEMPERATURE]", "Drop the last answer and answer again.", answers.retry),
     Command("edit", "", "Change the last question and ask it in a copy.", answers.edit),
     Command(
-        "sources", "[NUMBER]", "Show the passages that the last answer cites.", answers.sources
+        "sources",
+        "[NUMBER]",
+        "Show what the last answer cites, or one of its passages whole.",
+        answers.sources,
     ),
     Command("steps", "", "Show what the last run did, and how long it took.", answers.steps),
     Command("save", "[FILE]", "Write the conversation to FILE.md or FILE.json.", threads.save),

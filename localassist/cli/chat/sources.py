@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from localassist.client.passages import Passage
 
 _QUOTE_CHARACTERS = 160
+_AROUND_CHARACTERS = 400  # of a passage, on either side of the cited words
+_FORGOTTEN = "(its text is not known any more)"
 
 
 def say_sources(passages: Sequence[Passage], answer: str) -> None:
@@ -24,17 +27,37 @@ def say_sources(passages: Sequence[Passage], answer: str) -> None:
         say_aside(_line(passage, "" if passage.quote in answer else passage.quote))
 
 
-def show_passage(passage: Passage) -> None:
-    """The passage with its file, its place in it, and how well it fitted the question."""
+def show_passage(passage: Passage, *, is_whole: bool) -> None:
+    """The file, where in it the cited words stand, and how well their passage fitted the question;
+    then the words, in the passage or in what stands around them."""
     head = Text.assemble((f"[{passage.number}] ", "bold"), (_where(passage), "bold"))
     if passage.score is not None:
         head.append(f"  score {passage.score:.2f}", "cyan")
     err_console.print(head)
     text = passage.quote if passage.text is None else passage.text.strip()
-    shown = Text(printable(text) or "(its text is not known any more)", "" if text else "dim")
-    if passage.quote:
-        shown.highlight_words([passage.quote], "bold yellow")
+    found = re.search(r"\s+".join(map(re.escape, passage.quote.split())), text)
+    start, end = (0, 0) if found is None else found.span()
+    first, last = (0, len(text)) if is_whole else _around(text, start, end)
+    shown = Text(style="" if text else "dim")
+    shown.append(printable(text[first:start]) or ("" if text else _FORGOTTEN))
+    shown.append(printable(text[start:end]), "bold yellow")
+    shown.append(printable(text[end:last]))
+    if first > 0:
+        shown = Text("… ").append_text(shown)
+    if last < len(text):
+        shown.append(" …")
     err_console.print(Padding(shown, (0, 0, 0, 4)))
+
+
+def _around(text: str, start: int, end: int) -> tuple[int, int]:
+    """The stretch around ``text[start:end]`` that is shown, from word to word."""
+    first, last = start - _AROUND_CHARACTERS, end + _AROUND_CHARACTERS
+    if first > 0:
+        first = text.find(" ", first, start) + 1 or first
+    if last < len(text):
+        space = text.rfind(" ", end, last)
+        last = space if space > 0 else last
+    return max(0, first), min(len(text), last)
 
 
 def _line(passage: Passage, quote: str) -> Text:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from localassist.tools.file_search.results import Citation, Cited, Result
+from localassist.tools.evidence.words import Span
+from localassist.tools.file_search.results import Cited, Result, citation_of
 from localassist.tools.file_search.sentences import is_abbreviated
 from localassist.tools.file_search.support import Support
 
@@ -106,10 +107,10 @@ class CitationReader:
         if result is None:
             self._left_out = True
             return
-        quote = self._support.quote_from(result, self._sentence)
+        quoted = self._support.quote_from(result, self._sentence)
         self._has_marker = True
         yield from self._flush_space()
-        yield _marker(result, quote)
+        yield _marker(result, quoted)
 
     def _named(self, match: re.Match[str]) -> Result | None:
         turn, at = match[1] or match[3], match[2] or match[4]
@@ -165,9 +166,8 @@ def _key(marker: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _marker(result: Result, quote: str) -> Cited:
-    citation = Citation(result.marker, 0, len(result.marker), result.passage.file_id, quote)
-    return Cited(result.marker, (citation,))
+def _marker(result: Result, quoted: Span | None) -> Cited:
+    return Cited(result.marker, (citation_of(result, quoted),))
 
 
 def _joined(pieces: Sequence[Cited] | Iterator[Cited]) -> list[Cited]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from localassist.tools.evidence.words import Span
 from localassist.tools.file_search.asking import offers, wanted_kind
-from localassist.tools.file_search.results import Citation, Cited, Result, source_of, spoken
+from localassist.tools.file_search.results import Cited, Result, citation_of, source_of, spoken
 from localassist.tools.file_search.sentences import is_title, sentences
 from localassist.tools.file_search.terms import Weights, terms
 
@@ -171,14 +171,13 @@ def _pieces(chosen: Sequence[_Sentence]) -> Iterator[Cited]:
     """The quotations, each behind the name of its source and with its marker."""
     before = ""
     for result, span in _joined(chosen):
-        source = _source(result, span)
+        source = source_of(result.passage, span)
         joint = "" if not before else " " if source == before else "\n"
         label = "" if source == before else f"{source}: "
         before = source
         said = result.passage.text[span.start : span.end]
         yield Cited(f"{joint}{label}“{spoken(said)}”")
-        citation = Citation(result.marker, 0, len(result.marker), result.passage.file_id, said)
-        yield Cited(result.marker, (citation,))
+        yield Cited(result.marker, (citation_of(result, span),))
 
 
 def _joined(chosen: Sequence[_Sentence]) -> list[tuple[Result, Span]]:
@@ -195,16 +194,3 @@ def _joined(chosen: Sequence[_Sentence]) -> list[tuple[Result, Span]]:
             own = range(sentence.number, sentence.number + 1)
             stretches.append((sentence.result, sentence.span, own))
     return [(result, span) for result, span, _ in stretches]
-
-
-def _source(result: Result, span: Span) -> str:
-    """File and place of this stretch, as far as they are known: where a passage names no more, its
-    place is that of its best unit."""
-    passage = result.passage
-    if passage.places:
-        return source_of(replace(passage, place=passage.place_of(span.start)))
-    best = passage.hits[0] if passage.hits else None
-    start, end = passage.start + span.start, passage.start + span.end
-    if best is None or (best.start < end and start < best.end):
-        return source_of(passage)
-    return passage.filename

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from localassist.retrieval.passages import Passage
+from localassist.tools.evidence.words import Span
 
 HOW_TO_CITE = (
     "Answer from these passages. Behind each statement taken from one, write its marker, such as "
@@ -28,13 +29,15 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Citation:
     """One ``file_citation``: ``text`` is the marker, at code points ``start`` to ``end`` of the
-    piece of text it came with; ``quote`` is the file's own text that it points to."""
+    piece of text it came with; ``quote`` is the file's own text that it points to, ``place`` the
+    label of where that stands, empty where it is not known."""
 
     text: str
     start: int
     end: int
     file_id: str
     quote: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,30 @@ def still_read(unread: int) -> str:
     return "1 file is still being read." if unread == 1 else f"{unread} files are still being read."
 
 
-def source_of(passage: Passage) -> str:
-    """For people: ``handbook.pdf, page 3``."""
-    return ", ".join(part for part in (passage.filename, passage.place) if part)
+def source_of(passage: Passage, span: Span | None = None) -> str:
+    """For people: ``handbook.pdf, page 3``; the place is that of a stretch of its text, where one
+    is given."""
+    return ", ".join(part for part in (passage.filename, _place_of(passage, span)) if part)
+
+
+def citation_of(result: Result, span: Span | None) -> Citation:
+    """The marker alone, with the stretch of the passage that it points to; without one it points to
+    the passage as a whole."""
+    passage = result.passage
+    quote = "" if span is None else passage.text[span.start : span.end]
+    place = _place_of(passage, span)
+    return Citation(result.marker, 0, len(result.marker), passage.file_id, quote, place)
+
+
+def _place_of(passage: Passage, span: Span | None) -> str:
+    """Where a passage names no places, its one place is that of its best unit."""
+    if span is None:
+        return passage.place
+    if passage.places:
+        return passage.place_of(span.start)
+    best = passage.hits[0] if passage.hits else None
+    start, end = passage.start + span.start, passage.start + span.end
+    return passage.place if best is None or (best.start < end and start < best.end) else ""
 
 
 def spoken(text: str) -> str:

@@ -41,9 +41,9 @@ class Support:
         self._windows = [window for result in results for window in _windows(result)]
         self._weights = Weights([window.terms for window in self._windows])
 
-    def result_for(self, sentence: str) -> tuple[Result, str] | None:
-        """The result that says what the sentence says, and the words of the file that do. None for
-        a question, for a sentence with hardly any content, and where numbers or names differ."""
+    def result_for(self, sentence: str) -> tuple[Result, Span] | None:
+        """The result that says what the sentence says, and where its passage does. None for a
+        question, for a sentence with hardly any content, and where numbers or names differ."""
         said = frozenset(terms(sentence))
         if len(said) < _FEWEST_TERMS or sentence.rstrip().endswith(("?", "？", ":")):
             return None
@@ -58,21 +58,22 @@ class Support:
                 and _agrees(sentence, window.text)
             ):
                 best, most = window, shared
-        return None if best is None else (best.result, best.text)
+        return None if best is None else (best.result, best.span)
 
-    def quote_from(self, result: Result, sentence: str) -> str:
-        """The words of the result's file that a marker behind this sentence points to: those it
-        quotes, else the sentence most like it; empty where none is."""
-        text = result.passage.text
+    def quote_from(self, result: Result, sentence: str) -> Span | None:
+        """The words of the result's passage that a marker behind this sentence points to: those it
+        quotes, else the sentence most like it; None where none is."""
         quotation = _QUOTATION.search(sentence)
-        if quotation is not None and (span := find(quotation.group(1), text)) is not None:
-            return text[span.start : span.end]
+        if quotation is not None:
+            span = find(quotation.group(1), result.passage.text)
+            if span is not None:
+                return span
         said = frozenset(terms(sentence))
-        best, most = "", 0.0
+        best, most = None, 0.0
         for window in self._windows:
             shared = self._shared(said, window) if window.result is result else 0.0
             if shared > most:
-                best, most = window.text, shared
+                best, most = window.span, shared
         return best
 
     def _shared(self, said: frozenset[str], window: _Window) -> float:

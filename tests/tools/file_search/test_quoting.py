@@ -90,9 +90,10 @@ def test_a_sentence_is_cited_with_its_own_page() -> None:
     middle = 100 + len(MENU)
     pages = Place(0, middle, page=1), Place(middle + 1, 10_000, page=2)
     found = number([replace(long, places=pages)], 0)
-    assert answer("Is coffee free?", found, max_sentences=1).text.startswith("x.pdf, page 1: “")
-    said = answer("Where do visitors report?", found, max_sentences=1).text
-    assert said.startswith("x.pdf, page 2: “")
+    for question, page in (("Is coffee free?", "page 1"), ("Where do visitors report?", "page 2")):
+        made = answer(question, found, max_sentences=1)
+        assert made.text.startswith(f"x.pdf, {page}: “")
+        assert [one.place for piece in made.pieces for one in piece.citations] == [page]
 
 
 def test_headings_are_not_quoted() -> None:

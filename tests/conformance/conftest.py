@@ -20,21 +20,10 @@ from localassist.engine import ScriptedEngine
 from localassist.settings import Settings, load_settings
 from tests.conformance.serving import MODEL, Server, in_process, on_socket, scripted_settings, serve
 from tests.conformance.wire import check_every_answer
+from tests.runs.conftest import WEATHER as WEATHER
 from tests.server.serving import Stage
 
 ANSWER = "It is a fine day, and this sentence arrives in several pieces."
-WEATHER: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the weather of a city",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
 Transport = Callable[[Settings, Stage], AbstractContextManager[openai.OpenAI]]
 _TRANSPORTS: dict[str, Transport] = {"in_process": in_process, "socket": on_socket}
 

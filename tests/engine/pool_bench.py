@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from localassist.engine import EnginePool, ScriptedEngine
 from localassist.engine.footprint import MIB, MemoryBudget
 from localassist.engine.loading import LoadProgress
+from tests.waiting import until
 
 
 class Shelf:
@@ -57,14 +58,6 @@ class Shelf:
         finally:
             await pool.close()
             assert self.open_bytes == 0 and pool.loaded() == []
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(20_000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it has not come to pass")
 
 
 async def settle() -> None:

@@ -13,7 +13,8 @@ from localassist.engine import EnginePool, EngineSettings, LlamaEngine, Scripted
 from localassist.engine.loading import LoadProgress
 from localassist.engine.scripted_backend import ScriptedBackend
 from localassist.errors import ModelLoadFailed, ShuttingDown
-from tests.engine.pool_bench import Holder, Shelf, settle, states, touch, until
+from tests.engine.pool_bench import Holder, Shelf, settle, states, touch
+from tests.waiting import until
 
 
 async def test_concurrent_callers_share_one_load() -> None:

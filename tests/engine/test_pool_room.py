@@ -10,7 +10,8 @@ import pytest
 from localassist.engine import EnginePool
 from localassist.engine.footprint import MIB
 from localassist.errors import ModelLoadFailed
-from tests.engine.pool_bench import Holder, Shelf, settle, states, touch, until
+from tests.engine.pool_bench import Holder, Shelf, settle, states, touch
+from tests.waiting import until
 
 
 async def test_idle_models_make_room_least_recently_used_first() -> None:

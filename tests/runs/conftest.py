@@ -25,7 +25,7 @@ from localassist.settings import load_settings
 from tests.runs.kernels import NOWHERE, FakeInterpreter
 
 P = "proj_default"
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",

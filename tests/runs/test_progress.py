@@ -18,7 +18,7 @@ from localassist.schemas import events as wire
 from localassist.storage import run_events
 from localassist.storage import runs as stored_runs
 from tests.runs.conftest import OpenRuntime, P, Talk, begin
-from tests.runs.test_races import until
+from tests.waiting import until
 
 WAITING = {"poll_seconds": 30, "flush_seconds": 0.005}
 

@@ -22,14 +22,7 @@ from localassist.storage.database import Session
 from tests.runs.conftest import WEATHER, OpenRuntime, P, Talk, begin, names
 from tests.runs.test_executor import LONG, until_text
 from tests.runs.test_loop import CALL
-
-
-async def until(condition: Any, seconds: float = 5) -> None:
-    for _ in range(int(seconds * 100)):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it has not happened")
+from tests.waiting import until
 
 
 async def test_a_cancellation_between_claim_and_first_step_ends_the_run(talk: Talk) -> None:
@@ -306,7 +299,7 @@ async def test_a_run_goes_on_after_the_disk_was_full_for_a_while(
             raise StorageUnavailable("The disk is full.")
 
         monkeypatch.setattr(database, "write", full)
-        await until(lambda: not runtime.runs._executor._workers, 15)
+        await until(lambda: not runtime.runs._executor._workers)
         monkeypatch.setattr(database, "write", write)
         events = await asyncio.wait_for(talk.events(run), 10)
         assert names(events).count("M.created") == 1

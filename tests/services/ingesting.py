@@ -142,15 +142,3 @@ async def bench(
         await ingest.close()
         await stores.close()
         await database.close()
-
-
-async def until(condition: Any, seconds: float = 10) -> None:
-    """Wait for what happens in the background; ``condition`` may be a coroutine function."""
-    for _ in range(int(seconds / 0.01)):
-        result = condition()
-        if asyncio.iscoroutine(result):
-            result = await result
-        if result:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen")

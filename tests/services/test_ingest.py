@@ -17,7 +17,8 @@ from localassist.retrieval.segments import Segment
 from localassist.services.ingest_job import FileProgress
 from localassist.storage import files, ingest_queue, store_files, vector_stores
 from localassist.storage.tables import DEFAULT_PROJECT as P
-from tests.services.ingesting import Bench, Reader, bench, until
+from tests.services.ingesting import Bench, Reader, bench
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from localassist.retrieval.embedders.base import Vectors

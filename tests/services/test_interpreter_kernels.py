@@ -20,7 +20,7 @@ from localassist.schemas.threads import ThreadCreate
 from localassist.services.interpreter import Executed, ExecutionItem, Printed
 from localassist.tools.code_interpreter.base import Execution
 from tests.runs.conftest import P
-from tests.services.ingesting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.sandbox
 SANDBOX = {"preload": [], "warm_kernels": 0}
@@ -259,7 +259,7 @@ async def test_a_kernel_that_stands_ready_gets_the_files(localassist_home: Path)
     async with opened(localassist_home, warm_kernels=1) as bench:
         thread = await bench.thread()
         await bench.run(await bench.thread(), "1")
-        await until(lambda: bench.runtime.interpreter.counts()["warm"], seconds=60)
+        await until(lambda: bench.runtime.interpreter.counts()["warm"])
         file = await bench.upload("data.csv", b"a\n1\n")
         started = bench.runtime.interpreter.counts()["started"]
         done = await bench.run(thread, "print(open('data.csv').read())", file)

@@ -17,21 +17,10 @@ from localassist.registry.catalog import Catalog
 from localassist.registry.manifest import ServerSource
 from localassist.services.model_servers import add_server, open_server_engine
 from localassist.settings import load_settings
+from tests.conformance.conftest import WEATHER
 from tests.engine.remote.serving import KEY, app_on_thread, llama_server
 from tests.engine.remote.vllm_imitation import MODEL, REPLY, Vllm
 
-WEATHER: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the weather of a city",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
 PLANET: Any = {
     "type": "json_schema",
     "json_schema": {

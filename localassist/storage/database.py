@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -23,7 +24,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,7 @@ __all__ = [
     "Session",
     "after_commit",
     "in_portions",
+    "is_alone",
     "unusable_url",
 ]
 
@@ -165,9 +167,10 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         script = ScriptDirectory.from_config(config)
-        # Two processes that start together must not both migrate: the writer's transaction
-        # (BEGIN IMMEDIATE on SQLite) is the lock, and the loser finds nothing left to do.
+        # Two processes that start together must not both migrate: one waits for the other, and
+        # finds nothing left to do.
         with self._write_engine.begin() as connection:
+            is_alone(connection, "migrate", waits=True)
             current = MigrationContext.configure(connection).get_current_revision()
             if current == script.get_current_head():
                 return
@@ -196,6 +199,18 @@ def in_portions(values: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(values)
     while portion := list(islice(iterator, _MAX_VALUES)):
         yield portion
+
+
+def is_alone(connection: Connection, work: str, *, waits: bool = False) -> bool:
+    """Whether nobody else does this work in the database until the transaction ends; ``waits`` for
+    it to be so. In a transaction that writes, SQLite makes it so for everything."""
+    if connection.dialect.name != "postgresql":
+        return True
+    key = zlib.crc32(work.encode())
+    if not waits:
+        return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(key))))
+    connection.execute(select(func.pg_advisory_xact_lock(key)))
+    return True
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:
@@ -250,7 +265,9 @@ def _engine(
     """A pool of connections; ``writes`` for the one that transactions of writers use."""
     size = settings.readers if writes is None else 1
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=size, pool_pre_ping=True)
+        # What reads sees one moment, as it does on SQLite.
+        level = "REPEATABLE READ" if writes is None else "READ COMMITTED"
+        return create_engine(url, pool_size=size, pool_pre_ping=True, isolation_level=level)
     engine = create_engine(
         url,
         pool_size=size,

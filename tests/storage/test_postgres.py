@@ -17,7 +17,15 @@ from localassist.schemas.uploads import UploadCreate
 from localassist.schemas.v1_files import AssistantFileCreate
 from localassist.services.attachments import Attachments
 from localassist.services.owned_files import OwnedFiles
-from localassist.storage import assistants, file_batches, files, store_files, uploads, vector_stores
+from localassist.storage import (
+    assistants,
+    file_batches,
+    files,
+    projects,
+    store_files,
+    uploads,
+    vector_stores,
+)
 from localassist.storage.blobs import Blob
 from localassist.storage.config import StorageSettings
 from localassist.storage.database import Database, Session
@@ -41,6 +49,21 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
         Base.metadata.drop_all(connection)
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
     engine.dispose()
+
+
+async def test_a_reader_sees_one_moment(pair: tuple[Database, Database]) -> None:
+    one, two = pair
+    await one.write(lambda session: projects.find_or_make(session, "a"))
+    loop = asyncio.get_running_loop()
+
+    def look(session: Session) -> tuple[list[str], list[str]]:
+        before = projects.names(session)
+        change = two.write(lambda session: projects.find_or_make(session, "b"))
+        asyncio.run_coroutine_threadsafe(change, loop).result(30)
+        return before, projects.names(session)
+
+    before, after = await one.read(look)
+    assert before == after != await one.read(projects.names)
 
 
 async def test_two_processes_attach_the_same_files(pair: tuple[Database, Database]) -> None:

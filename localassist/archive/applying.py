@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from localassist.archive.gathering import Gathered
 from localassist.archive.planning import Plan
 from localassist.schemas.assistants import Assistant
 from localassist.services.attachments import THREAD_STORE_DAYS, Attachments, with_code_files
@@ -19,16 +20,16 @@ def apply(
     session: Session,
     project: str,
     plan: Plan,
+    gathered: Gathered,
     blobs: Mapping[str, Blob],
-    without_resources: Collection[str],
     attachments: Attachments,
     embedder_id: Callable[[], str],
     check: Callable[[int, int], None],
 ) -> None:
     """``blobs`` are contents by file id. ``check`` is told how far it is and may raise, which
-    undoes everything. ``without_resources`` are assistants and threads whose files are given to
-    their tools as version 1 did."""
-    total = len(plan.files) + len(plan.stores) + len(plan.assistants) + len(plan.talks)
+    undoes everything. Assistants and threads that do not say what their tools read, as those of
+    version 1, have their files given to them."""
+    total = len(plan.files) + len(plan.stores) + len(plan.assistants) + len(plan.threads)
     steps = iter(range(total))
 
     def step() -> None:
@@ -49,11 +50,12 @@ def apply(
         attachments.wake_after(session)
     for assistant in plan.assistants:
         step()
-        _put_assistant(session, project, assistant, without_resources, attachments)
-    for talk in plan.talks:
+        _put_assistant(session, project, assistant, attachments)
+    for thread_id in plan.threads:
         step()
+        talk = gathered.talk(thread_id, plan.present)
         imports.put_talk(session, project, talk)
-        if talk.thread.id in without_resources:
+        if not talk.thread.tool_resources.dump():
             _share_attached(session, project, talk, attachments)
     check(total, total)
 
@@ -62,12 +64,11 @@ def _put_assistant(
     session: Session,
     project: str,
     assistant: Assistant,
-    without_resources: Collection[str],
     attachments: Attachments,
 ) -> None:
     """With ``file_ids`` only of version 1, what they name is what its tools read."""
     imports.put_assistant(session, project, assistant)
-    if not assistant.file_ids or assistant.id not in without_resources:
+    if not assistant.file_ids or assistant.tool_resources.dump():
         return
     readable = _readable(session, project, assistant.file_ids)
     shown = assistant.model_copy(

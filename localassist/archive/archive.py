@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from localassist.archive.applying import apply
+from localassist.archive.documents import is_json
 from localassist.archive.export import Exported, Progress, Selection, write_export
 from localassist.archive.export_file import checked_manifest
 from localassist.archive.gathering import Gathered, gather
 from localassist.archive.planning import Plan, Policy, plan_import
-from localassist.archive.reading import Reading, read_objects
+from localassist.archive.reading import Reading
 from localassist.archive.sources import Part, Source, opened_source
-from localassist.archive.workspace import check_room
+from localassist.archive.staging import Staging, opened_staging
+from localassist.archive.workspace import check_room, workspace
 from localassist.errors import ConfigError, ShuttingDown
 from localassist.schemas.uploads import MAX_UPLOAD_BYTES
 from localassist.services.attachments import Attachments
@@ -26,6 +28,8 @@ from localassist.storage.blobs import Blob, BlobStore
 from localassist.storage.database import Database, Session
 
 T = TypeVar("T")
+# What objects take on disk while they wait, of what they take as JSON.
+_STAGED_SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,17 @@ class Archive:
         transaction, or nothing. ``skip_invalid`` leaves out what is wrong instead of refusing the
         whole, ``shorten`` cuts labels that are too long. Raises ConfigError when ``path`` cannot be
         read, and StorageUnavailable."""
-        with opened_source(path) as source:
+        with (
+            opened_source(path) as source,
+            workspace(self._blob_folder.parent) as desk,
+            opened_staging(desk) as staging,
+        ):
             reading, gathered = await _stoppable(
-                lambda told: asyncio.to_thread(_read, source, told, shorten),
+                lambda told: asyncio.to_thread(_read, source, staging, desk, told, shorten),
                 on_progress,
                 is_last=False,
             )
-            if not reading.objects and not reading.problems:
+            if not reading.taken and not reading.problems:
                 raise ConfigError(f"There are no objects of the API in {path}.")
             invalid = list(reading.problems)
             reading.problems.clear()
@@ -117,7 +125,7 @@ class Archive:
             if problems or is_dry:
                 return self._report(reading, plan, problems, left_out, is_dry=is_dry)
             blobs = await self._store_contents(source, gathered, plan, on_progress)
-        await self._apply(project, plan, blobs, gathered, on_progress)
+            await self._apply(project, plan, blobs, gathered, on_progress)
         return self._report(reading, plan, (), left_out, is_dry=False)
 
     def _plan(
@@ -190,8 +198,8 @@ class Archive:
                 session,
                 projects.find_or_make(session, project),
                 plan,
+                gathered,
                 blobs,
-                gathered.without_resources,
                 self._attachments,
                 self._embedder_id,
                 lambda done, total: told("objects", done, total),
@@ -202,13 +210,16 @@ class Archive:
         )
 
 
-def _read(source: Source, told: Progress, shortens: bool) -> tuple[Reading, Gathered]:
+def _read(
+    source: Source, staging: Staging, room: Path, told: Progress, shortens: bool
+) -> tuple[Reading, Gathered]:
     parts = source.parts()
+    json_bytes = sum(part.size_bytes for part in parts if is_json(part.name))
+    check_room(room, _STAGED_SHARE * json_bytes)
     checked_manifest(source, parts)
-    reading = read_objects(
-        source, lambda done, total: told("reading", done, total), shortens=shortens
+    return gather(
+        source, staging, lambda done, total: told("reading", done, total), shortens=shortens
     )
-    return reading, gather(reading, lambda done, total: told("checking", done, total))
 
 
 async def _streamed(source: Source, part: Part) -> AsyncIterator[bytes]:

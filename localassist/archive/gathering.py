@@ -5,165 +5,195 @@ Knows nothing of what is in the data folder already; that is ``planning``.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from localassist import clock
-from localassist.archive.export_file import CONTENTS, MANIFEST
-from localassist.archive.reading import Found, Reading
+from localassist.archive.contents import find_contents
+from localassist.archive.context import items_of, written_files
+from localassist.archive.limits import MODELS
+from localassist.archive.reading import Found, Reading, read_objects
 from localassist.archive.references import FILE, references
-from localassist.archive.sources import Part
+from localassist.archive.sources import Part, Source
+from localassist.archive.staging import Staged, Staging, is_newest_first
 from localassist.archive.validating import validated
 from localassist.schemas.assistants import Assistant
+from localassist.schemas.base import WireModel
 from localassist.schemas.files import File
 from localassist.schemas.messages import Message, MessageIncompleteDetails
 from localassist.schemas.run_steps import RunStep
 from localassist.schemas.runs import Run
 from localassist.schemas.threads import Thread
 from localassist.schemas.vector_stores import StoreFile, VectorStore
+from localassist.storage.imports import Talk
 from localassist.storage.tables import ACTIVE_STATUSES
+
+Model = TypeVar("Model", bound=WireModel)
 
 
 @dataclass(slots=True)
 class Gathered:
-    """Objects by id. ``without_resources`` are assistants and threads that do not say what their
-    tools read, as those of version 1; ``places`` says where an object stood."""
+    """Objects by id. Threads are ids only: what belongs to them stays in ``staging`` until ``talk``
+    asks for it. ``threads`` says since when each is, ``made`` are those that are only named."""
 
+    staging: Staging
     assistants: dict[str, Assistant] = field(default_factory=dict)
-    threads: dict[str, Thread] = field(default_factory=dict)
-    messages: dict[str, list[Message]] = field(default_factory=dict)
-    runs: dict[str, list[Run]] = field(default_factory=dict)
-    steps: dict[str, list[RunStep]] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
-    contents: dict[str, Part] = field(default_factory=dict)
     stores: dict[str, VectorStore] = field(default_factory=dict)
     store_files: dict[str, list[StoreFile]] = field(default_factory=dict)
-    without_resources: set[str] = field(default_factory=set)
-    places: dict[str, str] = field(default_factory=dict)
+    threads: dict[str, int] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    contents: dict[str, Part] = field(default_factory=dict)
     named_files: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
+    def place(self, kind: str, object_id: str) -> str:
+        """Where an object stood; its id when it was only named."""
+        found = self.staging.one(kind, object_id)
+        return object_id if found is None else found.place
 
-def gather(reading: Reading, told: Callable[[int, int], None] = lambda *_: None) -> Gathered:
-    """Validate all objects and put them together; what is wrong is added to
-    ``reading.problems``. ``told`` is how many objects of how many are checked."""
-    gathered = Gathered()
-    objects = _each_once(reading, gathered, told)
-    for found, value in objects:
-        gathered.named_files.update(i for kind, i in references(value.dump()) if kind == FILE)
-        if found.kind in ("assistant", "thread") and not found.value.get("tool_resources"):
-            gathered.without_resources.add(value.id)
-    of: dict[str, list[Any]] = {}
-    for found, value in objects:
-        of.setdefault(found.kind, []).append(value)
-    gathered.assistants = {each.id: each for each in of.get("assistant", ())}
-    gathered.threads = {each.id: each for each in of.get("thread", ())}
-    gathered.files = {each.id: each for each in of.get("file", ())}
-    gathered.stores = {each.id: each for each in of.get("vector_store", ())}
-    _end_open_work(of, gathered)
-    gathered.messages = _by(of.get("thread.message", ()), "thread_id")
-    gathered.runs = _by(of.get("thread.run", ()), "thread_id")
-    gathered.steps = _by(_steps(of, reading, gathered), "thread_id")
-    gathered.store_files = _by(of.get("vector_store.file", ()), "vector_store_id")
-    _make_parents(gathered)
-    gathered.named_files.update(
-        file.id for members in gathered.store_files.values() for file in members
+    def talk(self, thread_id: str, present_files: Collection[str]) -> Talk:
+        """A thread with all that belongs to it. What was under way elsewhere is over: nobody is
+        going to go on with it."""
+        staged = self.staging.one("thread", thread_id)
+        thread = (
+            Thread(id=thread_id, created_at=self.threads[thread_id])
+            if staged is None
+            else cast(Thread, _loaded(staged))
+        )
+        now = clock.now()
+        owned = self.staging.of_owner
+        messages = [
+            _ended_message(_loaded(each), now) for each in owned("thread.message", thread_id)
+        ]
+        runs = [_ended_run(_loaded(each), now) for each in owned("thread.run", thread_id)]
+        run_ids = {run.id for run in runs}
+        steps = [
+            _ended_step(_loaded(each), now)
+            for each in owned("thread.run.step", thread_id)
+            if each.run_id in run_ids
+        ]
+        written = {p: i for p, i in written_files(messages).items() if i in present_files}
+        return Talk(thread, messages, runs, steps, items_of(messages, runs, steps), written)
+
+
+def gather(
+    source: Source,
+    staging: Staging,
+    told: Callable[[int, int], None] = lambda *_: None,
+    *,
+    shortens: bool = False,
+) -> tuple[Reading, Gathered]:
+    """Read all objects, validate them and put them together; what is wrong is added to the
+    reading's ``problems``. ``told`` is how many bytes of how many are read."""
+    gathered = Gathered(staging)
+    stage = _Stage(gathered)
+    reading = read_objects(source, stage.take, told, shortens=shortens)
+    stage.say()
+    gathered.assistants = _by_id(staging, "assistant", Assistant)
+    gathered.files = _by_id(staging, "file", File)
+    gathered.stores = _by_id(staging, "vector_store", VectorStore)
+    for member in staging.of_kind("vector_store.file"):
+        file = cast(StoreFile, _loaded(member))
+        gathered.store_files.setdefault(file.vector_store_id, []).append(file)
+        gathered.named_files.add(file.id)
+    _gather_threads(gathered)
+    _make_stores(gathered)
+    _check_steps(reading, gathered)
+    _note_open_pages(reading, gathered)
+    find_contents(
+        source, reading, gathered.files, gathered.named_files, gathered.contents, gathered.notes
     )
-    _find_contents(reading, gathered)
-    return gathered
+    return reading, gathered
 
 
-def _each_once(
-    reading: Reading, gathered: Gathered, told: Callable[[int, int], None]
-) -> list[tuple[Found, Any]]:
-    """Validated objects, oldest first, each id once."""
-    seen: dict[tuple[str, ...], Any] = {}
-    kept: list[tuple[Found, Any]] = []
-    repeated = 0
-    for number, found in enumerate(reading.objects):
-        told(number, len(reading.objects))
+class _Stage:
+    """Keeps every object once."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self._gathered = gathered
+        self._repeated = 0
+        self._ended = 0
+
+    def take(self, found: Found, reading: Reading) -> None:
         value = validated(found, reading)
         if value is None:
-            continue
-        parent = (value.vector_store_id,) if found.kind == "vector_store.file" else ()
-        key = (found.kind, value.id, *parent)
-        if key not in seen:
-            seen[key] = value
-            place = gathered.places.setdefault("/".join(key[1:]), found.place)
-            if place != found.place and not parent:
-                reading.refuse(found.place, f"{value.id} is also in {place}, as another object.")
-            kept.append((found, value))
-        elif seen[key] == value:
-            repeated += 1
+            return
+        dumped = value.dump()
+        self._gathered.named_files.update(i for kind, i in references(dumped) if kind == FILE)
+        staged = Staged(
+            kind=found.kind,
+            id=value.id,
+            owner=dumped.get("thread_id") or dumped.get("vector_store_id") or "",
+            run_id=dumped.get("run_id") or "",
+            created_at=value.created_at,
+            role=dumped.get("role") or "",
+            place=found.place,
+            list_number=found.list_number,
+            position=found.position,
+            is_page=found.is_page,
+            body=json.dumps(dumped, ensure_ascii=False),
+        )
+        other = self._gathered.staging.put(staged)
+        if other is None:
+            is_run = found.kind == "thread.run"
+            self._ended += is_run and dumped["status"] in ACTIVE_STATUSES
+        elif other.body == staged.body:
+            self._repeated += 1
         else:
-            first = gathered.places["/".join(key[1:])]
-            reading.refuse(found.place, f"{value.id} is also in {first}, and not the same there.")
-    if repeated:
-        gathered.notes.append(f"{repeated} objects are in it more than once, and always the same.")
-    kept.sort(key=lambda pair: (pair[1].created_at, pair[0].order))
-    return kept
+            why = f"{value.id} is also in {other.place}, and not the same there."
+            reading.refuse(found.place, why)
+
+    def say(self) -> None:
+        notes = self._gathered.notes
+        if self._repeated:
+            notes.append(f"{self._repeated} objects are in it more than once, and always the same.")
+        if self._ended:
+            notes.append(f"Runs that had not ended and become cancelled: {self._ended}.")
 
 
-def _end_open_work(of: dict[str, list[Any]], gathered: Gathered) -> None:
-    """What was under way elsewhere is over: nobody is going to go on with it."""
-    now = clock.now()
-    ended = 0
-    runs = []
-    for run in of.get("thread.run", ()):
-        if run.status in ACTIVE_STATUSES:
-            ended += 1
-            change = {"status": "cancelled", "cancelled_at": now, "required_action": None}
-            run = run.model_copy(update=change)
-        runs.append(run)
-    of["thread.run"] = runs
-    of["thread.run.step"] = [
-        step.model_copy(update={"status": "cancelled", "cancelled_at": now})
-        if step.status == "in_progress"
-        else step
-        for step in of.get("thread.run.step", ())
-    ]
+def _loaded(staged: Staged) -> Any:
+    return MODELS[staged.kind].model_validate_json(staged.body)
+
+
+def _by_id(staging: Staging, kind: str, model: type[Model]) -> dict[str, Model]:
+    return {each.id: cast(Model, _loaded(each)) for each in staging.of_kind(kind)}
+
+
+def _ended_run(run: Run, now: int) -> Run:
+    if run.status not in ACTIVE_STATUSES:
+        return run
+    change = {"status": "cancelled", "cancelled_at": now, "required_action": None}
+    return run.model_copy(update=change)
+
+
+def _ended_step(step: RunStep, now: int) -> RunStep:
+    if step.status != "in_progress":
+        return step
+    return step.model_copy(update={"status": "cancelled", "cancelled_at": now})
+
+
+def _ended_message(message: Message, now: int) -> Message:
+    if message.status != "in_progress":
+        return message
     cut_off = MessageIncompleteDetails(reason="run_cancelled")
     change = {"status": "incomplete", "incomplete_at": now, "incomplete_details": cut_off}
-    of["thread.message"] = [
-        message.model_copy(update=change) if message.status == "in_progress" else message
-        for message in of.get("thread.message", ())
-    ]
-    if ended:
-        gathered.notes.append(f"Runs that had not ended and become cancelled: {ended}.")
+    return message.model_copy(update=change)
 
 
-def _steps(of: dict[str, list[Any]], reading: Reading, gathered: Gathered) -> list[Any]:
-    """Steps whose runs are there."""
-    runs = {run.id: run for run in of.get("thread.run", ())}
-    kept, lost = [], 0
-    for step in of.get("thread.run.step", ()):
-        run = runs.get(step.run_id)
-        if run is None:
-            lost += 1
-        elif run.thread_id != step.thread_id:
-            reading.refuse(gathered.places[step.id], f"{run.id} is a run of another thread.")
-        else:
-            kept.append(step)
-    if lost:
-        gathered.notes.append(f"{lost} run steps are left out: their runs are not in it.")
-    return kept
-
-
-def _make_parents(gathered: Gathered) -> None:
+def _gather_threads(gathered: Gathered) -> None:
     """Threads cannot be listed, so that many a dump has only their messages."""
-    made = 0
-    for thread_id in [*gathered.messages, *gathered.runs]:
-        if thread_id not in gathered.threads:
-            belonging = [*gathered.messages.get(thread_id, ()), *gathered.runs.get(thread_id, ())]
-            at = min(each.created_at for each in belonging)
-            gathered.threads[thread_id] = Thread(id=thread_id, created_at=at)
-            gathered.without_resources.add(thread_id)
-            made += 1
-    if made:
-        gathered.notes.append(f"{made} threads are made of their messages and runs.")
+    for thread_id, created_at, is_made in gathered.staging.threads():
+        gathered.threads[thread_id] = created_at
+        if is_made:
+            gathered.made.add(thread_id)
+    if gathered.made:
+        gathered.notes.append(f"{len(gathered.made)} threads are made of their messages and runs.")
+
+
+def _make_stores(gathered: Gathered) -> None:
     for store_id, members in gathered.store_files.items():
         if store_id not in gathered.stores:
             at = min(file.created_at for file in members)
@@ -181,82 +211,34 @@ def _make_parents(gathered: Gathered) -> None:
             gathered.notes.append(f"{store_id} is made of its files: it is not in it itself.")
 
 
-def _find_contents(reading: Reading, gathered: Gathered) -> None:
-    """Contents lie in an export under their SHA-256, in a dump beside the JSON: under the id of
-    their file or in a folder of that name, or under its name with its size."""
-    by_name = {part.name: part for part in reading.contents}
-    for file_id, known in reading.declared.items():
-        part = by_name.get(f"{CONTENTS}{known.get('sha256')}")
-        if part is not None and file_id in gathered.files:
-            gathered.contents[file_id] = part
-    matched = {MANIFEST, *(part.name for part in gathered.contents.values())}
-    shelf = _Shelf(part for part in reading.contents if part.name not in matched)
-    for file_id in sorted({*gathered.files, *gathered.named_files} - set(gathered.contents)):
-        part = shelf.of_id(file_id)
-        if part is None:
-            continue
-        gathered.contents[file_id] = part
-        if file_id not in gathered.files:
-            name = PurePosixPath(part.name).name
-            gathered.files[file_id] = File(
-                id=file_id,
-                bytes=part.size_bytes,
-                created_at=clock.now(),
-                filename=name,
-                purpose="assistants",
-            )
-    for file_id, file in gathered.files.items():
-        if file_id not in gathered.contents:
-            part = shelf.of_name(file.filename, file.bytes)
-            if part is not None:
-                gathered.contents[file_id] = part
-    used = {part.name for part in gathered.contents.values()}
-    unused = sum(part.name not in used for part in shelf.parts)
-    if unused:
-        gathered.notes.append(f"{unused} files in it belong to no file object, and are left out.")
+def _check_steps(reading: Reading, gathered: Gathered) -> None:
+    for place, run_id in gathered.staging.stray_steps():
+        reading.refuse(place, f"{run_id} is a run of another thread.")
+    if lost := gathered.staging.lost_steps():
+        gathered.notes.append(f"{lost} run steps are left out: their runs are not in it.")
 
 
-class _Shelf:
-    """Contents by what they are called."""
-
-    def __init__(self, parts: Iterable[Part]) -> None:
-        self.parts = list(parts)
-        self._by_word: dict[str, list[Part]] = {}
-        self._by_name: dict[str, list[Part]] = {}
-        for part in self.parts:
-            path = PurePosixPath(part.name)
-            self._by_name.setdefault(path.name, []).append(part)
-            heads = {path.stem, path.name, *path.parent.parts}
-            heads |= {path.name.partition(mark)[0] for mark in ("_", ".", " ", "__")}
-            for word in heads:
-                self._by_word.setdefault(word, []).append(part)
-
-    def of_id(self, file_id: str) -> Part | None:
-        found = self._by_word.get(file_id, ())
-        return found[0] if len(found) == 1 else None
-
-    def of_name(self, filename: str, size_bytes: int) -> Part | None:
-        found = self._by_name.get(filename, ())
-        fitting = [part for part in found if part.size_bytes == size_bytes]
-        if size_bytes == 0 and len(found) == 1:
-            return found[0]
-        return fitting[0] if fitting else None
+def _note_open_pages(reading: Reading, gathered: Gathered) -> None:
+    """A page that says that there is more, where nothing of the dump goes on behind it."""
+    of: dict[tuple[str, str], dict[str, str]] = {}
+    for page in reading.open_pages:
+        last = gathered.staging.one(page.kind, page.last_id)
+        if last is not None:
+            of.setdefault((page.kind, last.owner), {})[last.id] = page.place
+    ended = []
+    for (kind, owner), places in of.items():
+        found = gathered.staging.of_owner(kind, owner)
+        for last in {found[0].id: found[0], found[-1].id: found[-1]}.values():
+            members = [each for each in found if each.list_number == last.list_number]
+            behind = found[0] if is_newest_first(members) else found[-1]
+            if last.id in places and last.id == behind.id:
+                ended.append(f"{places[last.id]} ({kind}s{f' of {owner}' if owner else ''})")
+    if ended:
+        shown = ", ".join(ended[:_MOST_SHOWN])
+        more = f" and {len(ended) - _MOST_SHOWN} more" if len(ended) > _MOST_SHOWN else ""
+        gathered.notes.append(
+            f"Pages that say there is more (has_more), which is not in it: {shown}{more}."
+        )
 
 
-def _by(values: Iterable[Any], name: str) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for value in values:
-        found.setdefault(getattr(value, name), []).append(value)
-    return found
-
-
-def counts(gathered: Gathered) -> Counter[str]:
-    """How many objects there are, by what people call them."""
-    return Counter(
-        assistants=len(gathered.assistants),
-        threads=len(gathered.threads),
-        messages=sum(map(len, gathered.messages.values())),
-        runs=sum(map(len, gathered.runs.values())),
-        files=len(gathered.files),
-        vector_stores=len(gathered.stores),
-    )
+_MOST_SHOWN = 5

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from localassist import clock
-from localassist.archive.context import items_of, written_files
 from localassist.archive.gathering import Gathered
 from localassist.archive.reading import Reading
 from localassist.schemas.assistants import Assistant
@@ -16,9 +15,9 @@ from localassist.schemas.files import File
 from localassist.schemas.uploads import MAX_UPLOAD_BYTES
 from localassist.schemas.vector_stores import StoreFile, VectorStore
 from localassist.storage import imports
-from localassist.storage.database import Session
-from localassist.storage.imports import Talk
+from localassist.storage.database import Session, in_portions
 
+T = TypeVar("T")
 Policy = Literal["fail", "skip", "replace"]
 Verb = Literal["new", "replaced", "skipped"]
 
@@ -26,13 +25,15 @@ Verb = Literal["new", "replaced", "skipped"]
 @dataclass(slots=True)
 class Plan:
     """What is going to be written. ``tally`` counts objects by what people call them and by what
-    becomes of them; ``lost`` are files whose content is not there."""
+    becomes of them; ``threads`` are ids; ``lost`` are files whose content is not there, ``present``
+    those that will be there."""
 
     files: list[File] = field(default_factory=list)
     stores: list[tuple[VectorStore, list[StoreFile]]] = field(default_factory=list)
     assistants: list[Assistant] = field(default_factory=list)
-    talks: list[Talk] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    present: set[str] = field(default_factory=set)
     tally: dict[str, Counter[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -51,14 +52,14 @@ class _Decider:
     gathered: Gathered
     plan: Plan
 
-    def taken(self, kind: str, family: str, found: Mapping[str, Any]) -> list[Any]:
+    def taken(self, kind: str, family: str, found: Mapping[str, T]) -> list[T]:
         there = imports.holders(self.session, kind, list(found))
         kept = []
         for object_id, value in found.items():
             holder = there.get(object_id)
             verb: Verb | None = "new" if holder is None else None
             if holder is not None:
-                verb = self._verb(object_id, holder.project)
+                verb = self._verb(kind, object_id, holder.project)
             if verb is None:
                 continue
             self.plan.count(family, verb)
@@ -66,20 +67,23 @@ class _Decider:
                 kept.append(value)
         return kept
 
-    def _verb(self, object_id: str, project: str) -> Verb | None:
+    def _verb(self, kind: str, object_id: str, project: str) -> Verb | None:
         if project != self.project:
-            self.refuse(object_id, f"{object_id} belongs to another project of this data folder.")
+            self.refuse(
+                kind, object_id, f"{object_id} belongs to another project of this data folder."
+            )
             return None
         if self.policy == "fail":
             self.refuse(
+                kind,
                 object_id,
                 f"{object_id} is there already (see --on-conflict: skip or replace).",
             )
             return None
         return "replaced" if self.policy == "replace" else "skipped"
 
-    def refuse(self, object_id: str, why: str) -> None:
-        self.reading.refuse(self.gathered.places.get(object_id, object_id), why)
+    def refuse(self, kind: str, object_id: str, why: str) -> None:
+        self.reading.refuse(self.gathered.place(kind, object_id), why)
 
 
 def plan_import(
@@ -97,9 +101,9 @@ def plan_import(
     decider = _Decider(session, project, policy, reading, gathered, plan)
     _plan_files(decider)
     plan.assistants = decider.taken("assistant", "assistants", gathered.assistants)
-    there = _there(session, project, plan, gathered)
-    _plan_stores(decider, there)
-    _plan_talks(decider, there)
+    plan.present = _present(session, project, plan, gathered)
+    _plan_stores(decider)
+    _plan_threads(decider)
     names = {assistant.model for assistant in plan.assistants}
     if unknown := sorted(name for name in names if not knows_model(name)):
         plan.notes.append(
@@ -130,7 +134,9 @@ def _plan_files(decider: _Decider) -> None:
     for file in plan.files:
         part = gathered.contents.get(file.id)
         if part is not None and part.size_bytes > MAX_UPLOAD_BYTES:
-            decider.refuse(file.id, f"{part.name} is larger than 8 GB, the most a file can have.")
+            decider.refuse(
+                "file", file.id, f"{part.name} is larger than 8 GB, the most a file can have."
+            )
     plan.lost = {file.id for file in plan.files if file.id not in gathered.contents}
     if plan.lost:
         plan.notes.append(
@@ -140,9 +146,7 @@ def _plan_files(decider: _Decider) -> None:
         )
 
 
-def _there(
-    session: Session, project: str | None, plan: Plan, gathered: Gathered
-) -> Collection[str]:
+def _present(session: Session, project: str | None, plan: Plan, gathered: Gathered) -> set[str]:
     """The ids of files that will be there."""
     coming = {file.id for file in plan.files}
     wanted = gathered.named_files - coming
@@ -153,8 +157,9 @@ def _there(
     return present
 
 
-def _plan_stores(decider: _Decider, there: Collection[str]) -> None:
+def _plan_stores(decider: _Decider) -> None:
     gathered, plan = decider.gathered, decider.plan
+    there = plan.present
     for store in decider.taken("vector_store", "vector stores", gathered.stores):
         members = [file for file in gathered.store_files.get(store.id, ()) if file.id in there]
         plan.stores.append((store, members))
@@ -164,33 +169,24 @@ def _plan_stores(decider: _Decider, there: Collection[str]) -> None:
         plan.notes.append(f"{missing} entries of vector stores are left out: their files are gone.")
 
 
-def _plan_talks(decider: _Decider, there: Collection[str]) -> None:
+def _plan_threads(decider: _Decider) -> None:
     gathered, plan = decider.gathered, decider.plan
-    threads = decider.taken("thread", "threads", gathered.threads)
-    for busy in sorted(imports.busy_threads(decider.session, [each.id for each in threads])):
-        decider.reading.refuse(gathered.places.get(busy, busy), f"A run is active on {busy}.")
-    for thread in threads:
-        messages = gathered.messages.get(thread.id, [])
-        runs = gathered.runs.get(thread.id, [])
-        steps = gathered.steps.get(thread.id, [])
-        items = items_of(messages, runs, steps)
-        written = {p: i for p, i in written_files(messages).items() if i in there}
-        plan.talks.append(Talk(thread, messages, runs, steps, items, written))
-        plan.count("messages", "new", len(messages))
-        plan.count("runs", "new", len(runs))
-    taken = {thread.id for thread in threads}
-    for kind, groups in (
-        ("thread.message", gathered.messages),
-        ("thread.run", gathered.runs),
-        ("thread.run.step", gathered.steps),
+    plan.threads = decider.taken("thread", "threads", {each: each for each in gathered.threads})
+    for busy in sorted(imports.busy_threads(decider.session, plan.threads)):
+        decider.refuse("thread", busy, f"A run is active on {busy}.")
+    taken = set(plan.threads)
+    for kind, family in (
+        ("thread.message", "messages"),
+        ("thread.run", "runs"),
+        ("thread.run.step", None),
     ):
-        ids = {
-            each.id: thread_id
-            for thread_id, values in groups.items()
-            if thread_id in taken
-            for each in values
-        }
-        for object_id, holder in imports.holders(decider.session, kind, list(ids)).items():
-            if holder.thread_id != ids[object_id]:
-                place = gathered.places.get(object_id, object_id)
-                decider.reading.refuse(place, f"{object_id} is in another thread here.")
+        coming = ((i, owner) for i, owner in gathered.staging.ids(kind) if owner in taken)
+        number = 0
+        for portion in in_portions(coming):
+            number += len(portion)
+            owners = dict(portion)
+            for object_id, holder in imports.holders(decider.session, kind, list(owners)).items():
+                if holder.thread_id != owners[object_id]:
+                    decider.refuse(kind, object_id, f"{object_id} is in another thread here.")
+        if family is not None:
+            plan.count(family, "new", number)

@@ -7,6 +7,7 @@ only say what they are.
 from __future__ import annotations
 
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -37,7 +38,7 @@ class Source(Protocol):
     """An open source. ``read`` raises ConfigError for a part that cannot be read."""
 
     def parts(self) -> list[Part]:
-        """All files, in the order of their names."""
+        """All files, in the order of their names, of which numbers are counted: 2 before 10."""
         ...
 
     def chunks(self, part: Part) -> Iterator[bytes]:
@@ -87,8 +88,10 @@ class _Folder:
     def parts(self) -> list[Part]:
         found = [path for path in self._path.rglob("*") if path.is_file() and not path.is_symlink()]
         _check_number(len(found))
-        names = [(path.relative_to(self._path).as_posix(), path.stat().st_size) for path in found]
-        return [Part(name, size_bytes) for name, size_bytes in sorted(names)]
+        parts = [
+            Part(path.relative_to(self._path).as_posix(), path.stat().st_size) for path in found
+        ]
+        return sorted(parts, key=lambda part: _counted(part.name))
 
     def chunks(self, part: Part) -> Iterator[bytes]:
         path = self._path / part.name
@@ -107,7 +110,9 @@ class _Zip:
         _check_number(len(self._infos))
 
     def parts(self) -> list[Part]:
-        return [Part(name, self._infos[name].file_size) for name in sorted(self._infos)]
+        return [
+            Part(name, self._infos[name].file_size) for name in sorted(self._infos, key=_counted)
+        ]
 
     def chunks(self, part: Part) -> Iterator[bytes]:
         try:
@@ -133,7 +138,9 @@ class _Tar:
             pass  # compressed ones compare their checksum when they come to the end
 
     def parts(self) -> list[Part]:
-        return [Part(name, self._members[name].size) for name in sorted(self._members)]
+        return [
+            Part(name, self._members[name].size) for name in sorted(self._members, key=_counted)
+        ]
 
     def chunks(self, part: Part) -> Iterator[bytes]:
         file = self._archive.extractfile(self._members[part.name])
@@ -152,6 +159,13 @@ class _File:
     def chunks(self, part: Part) -> Iterator[bytes]:
         with self._path.open("rb") as file:
             yield from _limited(file, part)
+
+
+def _counted(name: str) -> list[tuple[int, str]]:
+    """A key to sort names by. Every second piece is a number, longer ones come later."""
+    pieces = re.split(r"([0-9]+)", name)
+    pieces[1::2] = [number.lstrip("0") for number in pieces[1::2]]
+    return [(len(piece) if place % 2 else 0, piece) for place, piece in enumerate(pieces)]
 
 
 def _damaged(part: Part, error: Exception) -> ConfigError:

@@ -8,15 +8,17 @@ import json
 import random
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localassist.archive.gathering import gather
-from localassist.archive.reading import Reading, read_objects
+from localassist.archive.gathering import Gathered, gather
+from localassist.archive.reading import Reading
 from localassist.archive.sources import opened_source
+from localassist.archive.staging import opened_staging
 from localassist.errors import ConfigError, StorageUnavailable
 from localassist.runtime import open_archive
 from tests.archive import hosted
@@ -72,11 +74,16 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return changed
 
 
-def reading_of(path: Path) -> Reading:
-    with opened_source(path) as source:
-        reading = read_objects(source)
-    gather(reading)
-    return reading
+def gathered_of(path: Path) -> tuple[Reading, Gathered]:
+    with (
+        opened_source(path) as source,
+        TemporaryDirectory() as folder,
+        opened_staging(Path(folder)) as staging,
+    ):
+        reading, gathered = gather(source, staging)
+        for thread_id in gathered.threads:
+            gathered.talk(thread_id, gathered.files)
+        return reading, gathered
 
 
 async def load(home: Path, path: Path, **options: Any) -> Any:
@@ -94,7 +101,7 @@ def test_an_object_with_a_strange_value_is_read_or_refused(
     changed = replaced(one, path, data.draw(JSON))
     file = tmp_path / "dump.json"
     file.write_text(json.dumps([changed, *OBJECTS]), encoding="utf-8")
-    reading = reading_of(file)
+    reading, _ = gathered_of(file)
     assert all(said.startswith("dump.json") for said in reading.problems)
 
 
@@ -103,7 +110,7 @@ def test_an_object_with_a_strange_value_is_read_or_refused(
 def test_any_bytes_are_read_or_refused(tmp_path: Path, raw: bytes) -> None:
     for name in ("dump.json", "dump.jsonl"):
         (tmp_path / name).write_bytes(raw)
-        reading_of(tmp_path / name)
+        gathered_of(tmp_path / name)
 
 
 def test_what_is_accepted_can_be_stored(tmp_path: Path) -> None:
@@ -157,18 +164,20 @@ def test_other_encodings_are_read(tmp_path: Path) -> None:
     text = json.dumps(hosted.page(hosted.assistant(name="Zoë")), ensure_ascii=False)
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
         (tmp_path / "dump.json").write_bytes(text.encode(encoding))
-        reading = reading_of(tmp_path / "dump.json")
-        assert not reading.problems and reading.objects[0].value["name"] == "Zoë"
+        reading, gathered = gathered_of(tmp_path / "dump.json")
+        assert not reading.problems and gathered.assistants[hosted.ASSISTANT].name == "Zoë"
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as bomb:
-        with bomb.open("bomb.json", "w", force_zip64=True) as part:
-            for _ in range(40):
-                part.write(b" " * 2**20)
-    monkeypatch.setattr("localassist.archive.reading._MOST_JSON_BYTES", 32 * 2**20)
-    with pytest.raises(ConfigError, match="bytes of JSON"):
-        asyncio.run(load(tmp_path / "data", tmp_path / "bomb.zip"))
+    for name in ("bomb.json", "bomb.jsonl"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as bomb:
+            with bomb.open(name, "w", force_zip64=True) as part:
+                for _ in range(40):
+                    part.write(b" " * 2**20)
+        monkeypatch.setattr("localassist.archive.documents.MOST_BYTES", 32 * 2**20)
+        done = asyncio.run(load(tmp_path / "data", tmp_path / f"{name}.zip"))
+        (problem,) = done.problems
+        assert problem.startswith(name) and "JSON lines" in problem
     with zipfile.ZipFile(tmp_path / "content.zip", "w", zipfile.ZIP_DEFLATED) as bomb:
         bomb.writestr("files.json", json.dumps(hosted.file(hosted.FILE, "big.txt", 2**24)))
         bomb.writestr(f"{hosted.FILE}.txt", b" " * 2**24)

@@ -130,6 +130,8 @@ def _answer_as_json(
                 text += item if isinstance(item, str) else ""
     except RunFailed as failure:
         error = str(failure)
+    except Unusable as failure:
+        error = str(failure)
     except APIError as failure:
         error = explain(failure)
     except KeyboardInterrupt:

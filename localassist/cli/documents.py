@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _FOLDER = "folder"
 _LONGEST_METADATA = 512
-_LABELS = {
+# What ``client.documents.Progress`` tells.
+READING = {
     "uploading": "Uploading",
     "opening": "Opening the embedding model; half a minute the first time",
     "reading": "Reading",
@@ -52,14 +53,14 @@ def add_documents(
     from localassist.client.documents import add_files
 
     with progress_bar() as bar:
-        task = bar.add_task(_LABELS["uploading"], total=None)
+        task = bar.add_task(READING["uploading"], total=None)
         shown = "uploading"
 
         def show(what: str, done: float, total: int) -> None:
             nonlocal shown
             if what != shown:  # a bar of its own: the time left follows from its own speed
                 shown = what
-                bar.reset(task, description=_LABELS[what])
+                bar.reset(task, description=READING[what])
             bar.update(task, completed=done, total=total)
 
         try:

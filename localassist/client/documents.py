@@ -135,6 +135,14 @@ def add_files(
     )
 
 
+def read_files(
+    client: openai.OpenAI, store_id: str, names: dict[str, str], on_progress: Progress
+) -> list[Failure]:
+    """Wait until the store's files, ``names`` by id, can be searched; those that fail leave it.
+    Raises what the SDK raises."""
+    return _finish(client, store_id, names, _Reading(client, len(names), on_progress))
+
+
 class _Reading:
     """How far the store is with the files it was given; only ever forward."""
 

@@ -84,6 +84,20 @@ def test_long_input_is_searched(
     assert "The capital of France is Paris." in out and "are searched, not read" in err
 
 
+def test_a_file_that_cannot_be_read_is_no_answer(
+    ask: Ask, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 and no more")
+    arguments = ("What is in it?", "-f", str(tmp_path / "broken.pdf"))
+    assert ask(*arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and "broken.pdf: The PDF is damaged" in " ".join(err.split())
+    assert ask(*arguments, "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["answer"] == "" and "The PDF is damaged" in told["error"]
+    assert not engine.requests
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

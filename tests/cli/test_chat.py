@@ -177,7 +177,13 @@ def test_a_long_load_is_shown_with_how_far_it_is(
     reading = "Loading the model and reading …"
     loading: dict[str, float] = {"big": 0.424}
     client = LocalAssist()
-    line = answers.LoadLine(Conversation(client, "gpt-4o"))
+    conversation = Conversation(client, "gpt-4o")
+    line = answers.LoadLine(conversation)
+    conversation.reading = ("opening", 0, 1)
+    assert line.__rich__().startswith("Opening the embedding model")
+    conversation.reading = ("reading", 0.42, 1)
+    assert line.__rich__() == "Reading 42% …"
+    conversation.reading = None
     with monkeypatch.context() as patch:
         patch.setattr("localassist.client.client.loading", lambda _: loading)
         assert line.__rich__() == reading

@@ -6,11 +6,13 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from localassist.cli.chat.attachments import Unusable, attachment_for
 from localassist.cli.chat.commands import COMMANDS
+from localassist.client import documents
 from localassist.client.client import LocalAssist
 from localassist.engine import ScriptedEngine
 from localassist.errors import GenerationFailed
@@ -221,6 +223,37 @@ def test_what_becomes_of_a_file_is_clear_before_it_is_sent(
             attachment_for(path, runs_code=runs_code)
     else:
         assert attachment_for(path, runs_code=runs_code).tools == comes_to
+
+
+def test_a_question_waits_for_its_files_and_is_not_sent_without_them(
+    terminal: Run,
+    engine: ScriptedEngine,
+    tmp_path: Path,
+    localassist_home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One file is damaged, and while the other is read somebody presses Ctrl-C first."""
+
+    def stopped_once(*arguments: Any) -> Any:
+        monkeypatch.setattr(documents, "read_files", read_files)
+        raise KeyboardInterrupt
+
+    read_files = documents.read_files
+    monkeypatch.setattr(documents, "read_files", stopped_once)
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 and no more")
+    (tmp_path / "notes.md").write_text("Paris is the capital of France.")
+    typed = f"/attach {tmp_path}/broken.pdf {tmp_path}/notes.md\rWhat of France?\r"
+    # The question stands at the prompt again, twice.
+    assert terminal(f"{typed}\r\r/exit\r") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("notes.md: “Paris is the capital of France.” [1]\n")
+    said = " ".join(err.split())
+    assert "Stopped before the question was sent." in said
+    assert "broken.pdf: The PDF is damaged" in said
+    assert len(texts(localassist_home)) == 2
+    with LocalAssist(localassist_home) as client:
+        assert [file.filename for file in client.files.list()] == ["notes.md"]
 
 
 def test_what_could_not_be_sent_is_not_lost(

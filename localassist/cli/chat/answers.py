@@ -17,6 +17,7 @@ from localassist.cli.chat.attachments import is_image
 from localassist.cli.chat.code import CodeView, save_made
 from localassist.cli.chat.conversation import Conversation
 from localassist.cli.chat.sources import say_sources
+from localassist.cli.documents import READING
 from localassist.cli.output import console, err_console, is_interactive, say_aside
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class LoadLine:
     def __rich__(self) -> str:
         from localassist.client.client import loading
 
+        reading = self._conversation.reading
+        if reading is not None:
+            what, done, total = reading
+            return f"{READING[what]} {done / total:.0%} …" if done else f"{READING[what]} …"
         waited = clock.monotonic() - self._started
         if waited < _SHORT_WAIT_SECONDS:
             return _READING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
+    from localassist.client.documents import Progress
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -24,7 +25,11 @@ class Attachment:
 
 
 class Unusable(Exception):
-    """The file cannot be attached; the text is a sentence that says why."""
+    """Files cannot be attached; the text says why."""
+
+    def __init__(self, reason: str, paths: Collection[Path] = ()) -> None:
+        super().__init__(reason)
+        self.paths = paths
 
 
 def is_image(path: Path) -> bool:
@@ -74,6 +79,38 @@ def upload(client: LocalAssist, attachments: Sequence[Attachment]) -> list[Any]:
         discard(client, made)
         raise
     return made
+
+
+def wait_until_read(
+    client: LocalAssist,
+    thread_id: str,
+    attachments: Sequence[Attachment],
+    uploaded: Sequence[Any],
+    on_progress: Progress,
+) -> None:
+    """Wait until what has been attached to the thread can be searched. Raises Unusable for files
+    that cannot be and that code does not read either, and what the SDK raises."""
+    from localassist.client.documents import read_files
+
+    files = {
+        file["file_id"]: one
+        for file, one in zip(uploaded, attachments, strict=True)
+        if "file_search" in one.tools
+    }
+    if not files:
+        return
+    found = client.beta.threads.retrieve(thread_id).tool_resources
+    stores = found and found.file_search and found.file_search.vector_store_ids
+    assert stores, "attaching has made one"
+    names = {file_id: str(one.path) for file_id, one in files.items()}
+    reasons = {one.name: one.reason for one in read_files(client, stores[0], names, on_progress)}
+    lost = [
+        one.path
+        for one in files.values()
+        if str(one.path) in reasons and one.tools == ("file_search",)
+    ]
+    if lost:
+        raise Unusable(" ".join(f"{path}: {reasons[str(path)]}" for path in lost), lost)
 
 
 def discard(client: LocalAssist, uploaded: Iterable[Any]) -> None:

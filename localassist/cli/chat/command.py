@@ -20,7 +20,7 @@ from rich.text import Text
 
 from localassist.cli.chat import options, thread_commands
 from localassist.cli.chat.answers import MayCall, asked, show_answer, shown
-from localassist.cli.chat.attachments import Attachment, why_unusable
+from localassist.cli.chat.attachments import Attachment, Unusable, why_unusable
 from localassist.cli.chat.conversation import CODE, Conversation, RunFailed
 from localassist.cli.chat.session import CommandError, Leave, Session
 from localassist.cli.chat.setup_commands import check_code
@@ -155,7 +155,7 @@ def answer_once(
     """Show one answer; ends the command when it does not come whole."""
     try:
         show_answer(conversation, conversation.ask(question), may_call, out, is_plain=is_plain)
-    except RunFailed as exc:
+    except (RunFailed, Unusable) as exc:
         fail(str(exc), EXIT_FAILURE)
     except KeyboardInterrupt:
         conversation.cancel()

@@ -11,7 +11,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from localassist.cli.chat.attachments import Attachment, discard, upload
+from localassist.cli.chat.attachments import (
+    Attachment,
+    Unusable,
+    discard,
+    upload,
+    wait_until_read,
+)
 
 if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
@@ -66,6 +72,9 @@ class Conversation:
         """Attachments of a question that is asked anew; they go with the next message, too."""
         self.unsent: str | None = None
         """A question that did not reach the thread."""
+        self.reading: tuple[str, float, int] | None = None
+        """How far its files are while an answer waits for them, as ``client.documents.Progress``
+        has it."""
         self._assistant: Assistant | None = None
         self._wanted: dict[str, Any] = {}
 
@@ -112,7 +121,10 @@ class Conversation:
 
     def ask(self, question: str) -> Generator[Item]:
         """Send a message and yield the answer as it is generated, code that is run for it, and each
-        call before it is made and after. Raises RunFailed."""
+        call before it is made and after. Files are read first; where one cannot be, nothing is
+        sent and it is attached no more. Raises RunFailed and Unusable."""
+        from localassist.client.client import APIError
+
         self.unsent = question
         searches = any(FILE_SEARCH in one.tools for one in self.attached)
         if searches and not self.searches:
@@ -120,16 +132,26 @@ class Conversation:
             self._change_tools()
         thread_id, assistant_id = self._settle()
         files = upload(self.client, self.attached)
+        messages = self.client.beta.threads.messages
+        sent: Message | None = None
         try:
-            self.client.beta.threads.messages.create(
+            sent = messages.create(
                 thread_id,
                 role="user",
                 content=question,
                 attachments=[*files, *self.carried] or None,
             )
-        except BaseException:
+            wait_until_read(self.client, thread_id, self.attached, files, self._tell_reading)
+        except BaseException as error:
+            if isinstance(error, Unusable):
+                self.attached = [one for one in self.attached if one.path not in error.paths]
+            if sent is not None:
+                with suppress(APIError):  # what failed before is what is to be told
+                    messages.delete(sent.id, thread_id=thread_id)
             discard(self.client, files)
             raise
+        finally:
+            self.reading = None
         self.attached, self.carried, self.unsent = [], [], None
         yield from self._run(thread_id, assistant_id)
 
@@ -240,6 +262,9 @@ class Conversation:
                     _check_end(item)
                 else:
                     yield item
+
+    def _tell_reading(self, what: str, done: float, total: int) -> None:
+        self.reading = what, done, total
 
     def _settle(self) -> tuple[str, str]:
         """The ids of thread and assistant, made and changed as has been asked for."""

@@ -30,7 +30,7 @@ from localassist.cli.chat.command import (
     set_up,
 )
 from localassist.cli.chat.conversation import Conversation, RunFailed
-from localassist.cli.output import EXIT_FAILURE, EXIT_INTERRUPTED, fail, report
+from localassist.cli.output import EXIT_FAILURE, EXIT_INTERRUPTED, fail, report, say_json
 
 if TYPE_CHECKING:
     from localassist.settings import Settings
@@ -77,6 +77,7 @@ def ask(
         ensure_code(settings, out)
     attachments = _attachments(file or [], runs_code=code)
     material = "" if sys.stdin.isatty() else piped_text()
+    question = (question or "").strip()
     if not (question or material):
         fail('There is no question: localassist ask "…".')
     fields = {"model": model, "instructions": system, "temperature": temperature}
@@ -101,10 +102,10 @@ def ask(
 
 @contextmanager
 def _prompt(
-    question: str | None, material: str, *, runs_code: bool
+    question: str, material: str, *, runs_code: bool
 ) -> Iterator[tuple[str, list[Attachment]]]:
     """What is asked, with the material before it, or as a file where it is long."""
-    if question is None or not material:
+    if not question or not material:
         yield question or material, []
     elif len(material) <= _INLINE_CHARACTERS:
         yield f"{material}\n\n{question}", []
@@ -142,7 +143,7 @@ def _answer_as_json(
         told["value"] = _parsed(text)
     if error is not None:
         told["error"] = error
-    sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+    say_json(told)
     if error is not None:
         fail(error, EXIT_FAILURE)
 

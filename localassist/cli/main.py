@@ -6,6 +6,7 @@ completions between two keys.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -17,7 +18,13 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from localassist.cli import completion
-from localassist.cli.output import EXIT_INTERRUPTED, EXIT_USAGE, report
+from localassist.cli.output import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    explain_os,
+    report,
+)
 from localassist.errors import LocalAssistError
 from localassist.offline import seal
 
@@ -122,6 +129,7 @@ def root(
 
 def main() -> None:
     """Entry point. An error of ours becomes one line and exit code 2, never a traceback."""
+    _open_streams()
     completion.prepare()
     seal()
     try:
@@ -129,6 +137,10 @@ def main() -> None:
     except LocalAssistError as exc:
         report(exc.message)
         sys.exit(EXIT_USAGE)
+    except OSError as error:  # such as a full disk behind standard output
+        report(explain_os(error))
+        _drop_output()
+        sys.exit(EXIT_FAILURE)
     except SystemExit as end:
         if _was_interrupted(end):  # and the command has not said so
             report("Stopped.")
@@ -136,6 +148,22 @@ def main() -> None:
     except KeyboardInterrupt:  # before a command has begun
         report("Stopped.")
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed are empty ones: the next file that is opened would get the
+    number of one of them, and with it what is written there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+
+
+def _drop_output() -> None:
+    """What standard output does not take is not tried again at the end, which would be said."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _was_interrupted(end: SystemExit) -> bool:

@@ -56,6 +56,12 @@ def fail(message: str, code: int = EXIT_USAGE) -> NoReturn:
     raise typer.Exit(code)
 
 
+def explain_os(error: OSError) -> str:
+    """``notes.md: Permission denied``"""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else f"{reason}."
+
+
 def report(message: str) -> None:
     """One line on stderr, without markup: messages contain brackets."""
     line = " ".join(message.split())

@@ -86,6 +86,8 @@ def test_options_reach_the_model(pipe: Run, engine: ScriptedEngine) -> None:
         ("Hi", ("--resume",), 2, "no conversation"),
         ("Hi", ("thread_x",), 2, "--resume thread_x"),
         ("Hi", ("--resume", "thread_x"), 1, "No thread found with id 'thread_x'."),
+        ("Hi", ("--resume", ".."), 1, "'..' is no id of a conversation."),
+        ("a\0b", (), 2, "NUL characters"),
         ("Hi", ("--model", "nope"), 1, "The requested model 'nope' does not exist."),
     ],
 )

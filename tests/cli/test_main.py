@@ -35,6 +35,21 @@ def test_a_bad_setting_is_one_line_and_code_2() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_standard_input_that_is_closed_is_empty() -> None:
+    command = ["sh", "-c", 'exec "$0" -m localassist ask <&-', sys.executable]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("localassist: There is no question")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
+def test_what_cannot_be_written_is_one_line() -> None:
+    command = [sys.executable, "-m", "localassist", "models", "list"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "localassist: No space left on device.\n")
+
+
 def test_serve_refuses_the_network_without_a_key() -> None:
     done = localassist("serve", "--host", "0.0.0.0", "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")

@@ -21,7 +21,7 @@ from rich.text import Text
 from localassist.cli.chat import options, thread_commands
 from localassist.cli.chat.answers import MayCall, asked, show_answer, shown
 from localassist.cli.chat.attachments import Attachment, Unusable, why_unusable
-from localassist.cli.chat.conversation import CODE, Conversation, RunFailed
+from localassist.cli.chat.conversation import CODE, Conversation, NotAThread, RunFailed
 from localassist.cli.chat.session import CommandError, Leave, Session
 from localassist.cli.chat.setup_commands import check_code
 from localassist.cli.chat.typed_ahead import TypedAhead
@@ -105,7 +105,7 @@ def chat(
             finally:
                 if conversation.thread_id is not None:
                     remember(conversation.thread_id)
-    except NoSuchAssistant as error:
+    except (NoSuchAssistant, NotAThread) as error:
         fail(str(error), EXIT_FAILURE)
     except APIError as error:
         fail(explain(error), EXIT_FAILURE)
@@ -234,6 +234,8 @@ def piped_text() -> str:
         text.encode("utf-8")
     except UnicodeError:
         fail("What is on standard input is no text in UTF-8.")
+    if "\0" in text:
+        fail("What is on standard input is no text; it has NUL characters.")
     return text.strip()
 
 
@@ -247,5 +249,6 @@ def _remember(home: Path, thread_id: str) -> None:
 
 def _last_thread(home: Path) -> str:
     with suppress(FileNotFoundError):
-        return (home / _LAST_THREAD).read_text().strip()
+        if known := (home / _LAST_THREAD).read_text().strip():
+            return known
     fail("There is no conversation to go on with yet.")

@@ -7,6 +7,7 @@ first. Knows nothing of terminals.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,10 @@ class RunFailed(Exception):
 
 class NothingToRepeat(Exception):
     """There is no question yet; the text says so."""
+
+
+class NotAThread(Exception):
+    """This can be the id of no thread; the text says so."""
 
 
 class Conversation:
@@ -211,9 +216,12 @@ class Conversation:
     # --- threads -------------------------------------------------------------------------------
 
     def resume(self, thread_id: str) -> None:
-        """Go on with a thread and the assistant that answered on it, as far as it is there."""
+        """Go on with a thread and the assistant that answered on it, as far as it is there. Raises
+        NotAThread."""
         from localassist.client.client import NotFoundError
 
+        if not re.fullmatch(r"[\w-]+", thread_id):  # it becomes part of an address
+            raise NotAThread(f"'{thread_id}' is no id of a conversation.")
         thread = self.client.beta.threads.retrieve(thread_id)
         self.thread_id, self.run_id, self._assistant = thread.id, None, None
         assistant_id = (thread.metadata or {}).get(ASSISTANT_KEY)

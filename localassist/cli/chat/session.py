@@ -13,9 +13,14 @@ from rich.text import Text
 
 from localassist.cli.chat.answers import MayCall, show_answer
 from localassist.cli.chat.attachments import Unusable
-from localassist.cli.chat.conversation import Conversation, NothingToRepeat, RunFailed
+from localassist.cli.chat.conversation import (
+    Conversation,
+    NotAThread,
+    NothingToRepeat,
+    RunFailed,
+)
 from localassist.cli.chat.typed_ahead import TypedAhead
-from localassist.cli.output import report, say_aside
+from localassist.cli.output import explain_os, report, say_aside
 from localassist.errors import LocalAssistError
 
 if TYPE_CHECKING:
@@ -102,7 +107,7 @@ class Session:
 
         try:
             work()
-        except (CommandError, NothingToRepeat, RunFailed, Unusable) as error:
+        except (CommandError, NotAThread, NothingToRepeat, RunFailed, Unusable) as error:
             report(str(error))
         except LocalAssistError as error:
             report(error.message)
@@ -111,7 +116,7 @@ class Session:
             if getattr(error, "status_code", None) == 404:
                 self._say_if_gone()
         except OSError as error:
-            report(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            report(explain_os(error))
         except KeyboardInterrupt:
             say("Stopped.")
         except typer.Exit:  # it has been said

@@ -35,7 +35,7 @@ ROWS: tuple[frozenset[str], ...] = tuple(
         "config",
         "schemas",
         "child",
-        "core lazy memo errors ids clock disk offline pages",
+        "core lazy memo errors ids clock disk offline pages programs",
     )
 )
 LEVELS = {name: level for level, row in enumerate(reversed(ROWS)) for name in row}

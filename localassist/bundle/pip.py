@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from localassist.bundle.targets import Target
 from localassist.errors import BundleError
+from localassist.programs import Ended, run_program
 
 # pip chooses wheels for another machine, but asks this one about conditions such as
 # `python_version < "3.11"` (pip#11664): they are answered for the other one here.
@@ -98,17 +98,9 @@ def run(
     command = [sys.executable, "-m", "pip"]
     if answers is not None:
         command = [sys.executable, "-c", _FOR_ANOTHER_MACHINE, json.dumps(answers)]
-    done = subprocess.run(
-        [*command, arguments[0], *_QUIET, *arguments[1:]],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        raise _failure(done.stdout, done.returncode)
+    done = run_program([*command, arguments[0], *_QUIET, *arguments[1:]], environ)
+    if done.status:
+        raise _failure(done)
 
 
 def _choice(target: Target, patch: int) -> list[str]:
@@ -124,13 +116,11 @@ def _resolved(item: Mapping[str, Any]) -> Resolved:
     return Resolved(metadata["name"], metadata["version"], source["url"], sha256, metadata)
 
 
-def _failure(said: str, code: int) -> PipFailed:
-    lines = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if "ERROR: " in line]
-    found = _NO_WHEEL.search(said)
-    reason = found[0] if found else (errors or lines or [f"it ended with status {code}"])[-1]
-    if "No space left on device" in said:
+def _failure(done: Ended) -> PipFailed:
+    found = _NO_WHEEL.search(done.said)
+    reason = found[0] if found else done.reason
+    if "No space left on device" in done.said:
         reason = "the disk is full"
-    elif "connection broken" in said or "NewConnectionError" in said:
+    elif "connection broken" in done.said or "NewConnectionError" in done.said:
         reason = f"the package index cannot be reached ({reason})"
     return PipFailed(f"pip: {reason}", found[1] if found else None)

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from localassist.errors import SandboxUnavailable
+from localassist.programs import run_program
 from localassist.sandbox.config import SandboxSettings
 from localassist.sandbox.environment import (
     MATPLOTLIB_CACHE,
@@ -151,22 +151,17 @@ def _pip(command: Sequence[str | Path], progress: Progress) -> None:
     """Run pip; what it says of each package is progress, what it says last is why it failed."""
     environ = {**os.environ, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environ["PIP_ROOT_USER_ACTION"] = "ignore"
-    said: list[str] = []
-    is_reached = True
 
     def listen(line: str) -> None:
-        nonlocal is_reached
         if line.startswith("Collecting "):
             progress(f"fetching {line.split()[1].partition('==')[0]}")
         elif line.startswith("Installing collected packages"):
             progress("installing")
-        if line.startswith("ERROR: "):
-            said.append(" ".join(line.removeprefix("ERROR: ").split()))
-        is_reached = is_reached and "connection broken" not in line
 
-    if status := _start(command, environ, listen):
-        reason = said[-1].rstrip(".") if said else f"it ended with status {status}"
-        if not is_reached:
+    done = run_program(command, environ, listen=listen, umask=_UMASK)
+    if done.status:
+        reason = " ".join(done.reason.rstrip(".").split())
+        if "connection broken" in done.said:
             reason = f"the package index cannot be reached ({reason})"
         raise SandboxUnavailable(
             f"pip could not install the packages of kernels: {reason}. Without a network, install "
@@ -199,30 +194,7 @@ def _run(
     *,
     check: bool = True,
 ) -> None:
-    lines: list[str] = []
-    status = _start(command, environ, lines.append)
-    if check and status:
-        said = " ".join("".join(lines).split())
-        raise SandboxUnavailable(f"{what}: {said[-1000:] or f'status {status}'}")
-
-
-def _start(
-    command: Sequence[str | Path],
-    environ: Mapping[str, str] | None,
-    listen: Callable[[str], None],
-) -> int:
-    """Run a program to its end, telling ``listen`` every line it says; returns its status."""
-    with subprocess.Popen(
-        command,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        umask=_UMASK,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            listen(line)
-    return process.returncode
+    done = run_program(command, environ, umask=_UMASK)
+    if check and done.status:
+        said = " ".join(done.said.split())
+        raise SandboxUnavailable(f"{what}: {said[-1000:] or f'status {done.status}'}")

@@ -69,7 +69,8 @@ def write_tiny(
 
 
 def write_own(folder: Path) -> Path:
-    paths = [PACKAGE / name for name in ("__init__.py", "disk.py", "errors.py", "lazy.py")]
+    names = ("__init__.py", "disk.py", "errors.py", "lazy.py", "programs.py")
+    paths = [PACKAGE / name for name in names]
     paths += (PACKAGE / "bundle").rglob("*.py")
     files = {
         str(path.relative_to(PACKAGE.parent)): path.read_text(encoding="utf-8") for path in paths

@@ -15,6 +15,7 @@ from pathlib import Path
 from localassist.bundle.files import WHEELS
 from localassist.bundle.manifest import TargetFacts
 from localassist.errors import BundleError
+from localassist.programs import run_program, tied
 
 _TRY_LLAMA = """
 import importlib.util
@@ -65,67 +66,41 @@ def try_out(folder: Path) -> None:
     command = [str(folder / "bin" / "localassist"), "--version"]
     _check(command, "what was installed does not start", environment(None))
     command = [str(folder / "bin" / "python"), "-I", "-c", _TRY_LLAMA]
-    done = _run(command, environment(None))
-    if done.returncode == _SIGILL:
+    done = run_program(command, environment(None))
+    if done.status == _SIGILL:
         raise BundleError(
             "llama.cpp was compiled for another processor than this one. Make a bundle with a "
             "lower --cpu on the connected machine."
         )
-    if done.returncode:
-        raise BundleError(f"llama.cpp does not start: {_reason(done)}")
+    if done.status:
+        raise BundleError(f"llama.cpp does not start: {done.reason}")
 
 
 def works(folder: Path) -> bool:
     """Whether an installed version still starts: the Python it was made with may be gone."""
-    try:
-        command = [str(folder / "bin" / "localassist"), "--version"]
-        return _run(command, environment(None)).returncode == 0
-    except BundleError:
-        return False
+    command = [str(folder / "bin" / "localassist"), "--version"]
+    return run_program(command, environment(None)).status == 0
 
 
 def run_localassist(folder: Path, arguments: Sequence[str], home: Path | None) -> int:
     """The installed program, with its output going where ours goes; its exit code."""
-    command = [str(folder / "bin" / "localassist"), *arguments]
+    command = tied([folder / "bin" / "localassist", *arguments])
     return subprocess.run(command, env=environment(home), stdin=subprocess.DEVNULL).returncode
 
 
 def run_module(folder: Path, module: str, arguments: Sequence[str], home: Path | None) -> None:
     """A module of the version that is being installed. BundleError says what it said."""
     command = [str(folder / "bin" / "python"), "-I", "-m", module, *arguments]
-    done = _run(command, environment(home))
-    if done.returncode:
-        raise BundleError(_reason(done))
-    if text := done.stdout.strip():
+    done = run_program(command, environment(home))
+    if done.status:
+        raise BundleError(done.reason)
+    if text := done.said.strip():
         print(text, flush=True)
 
 
 def _check(command: Sequence[str], what: str, environ: Mapping[str, str]) -> None:
-    done = _run(command, environ)
-    if "No space left on device" in done.stdout:
+    done = run_program(command, environ)
+    if "No space left on device" in done.said:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if done.returncode:
-        raise BundleError(f"{what}: {_reason(done)}")
-
-
-def _run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        raise BundleError(f"{command[0]} cannot be run: {error.strerror}.") from error
-
-
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """The last thing a program called an error, or the last thing it said."""
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR: ")]
-    said = (errors or lines or [f"status {done.returncode}"])[-1]
-    return said.removeprefix("ERROR: ")
+    if done.status:
+        raise BundleError(f"{what}: {done.reason}")

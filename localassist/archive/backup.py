@@ -26,12 +26,8 @@ from localassist.archive.restore import verify
 from localassist.archive.workspace import check_room, workspace
 from localassist.disk import sync_folder
 from localassist.errors import ConfigError, StorageCorrupt
-from localassist.storage.snapshot import (
-    DatabaseContent,
-    content_of,
-    copy_database,
-    is_known_revision,
-)
+from localassist.storage.revisions import is_known_revision
+from localassist.storage.snapshot import DatabaseContent, content_of, copy_database
 
 _ATTEMPTS = 3
 # A tar's own bytes for each of its files, and some room to spare.

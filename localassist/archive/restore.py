@@ -23,7 +23,8 @@ from localassist.disk import sync_folder
 from localassist.errors import ConfigError, StorageCorrupt
 from localassist.registry.manifest import FileSource, read_manifest, to_toml
 from localassist.storage.process_lock import working_lock
-from localassist.storage.snapshot import check_database, content_of, is_known_revision
+from localassist.storage.revisions import is_known_revision
+from localassist.storage.snapshot import check_database, content_of
 
 _BYTES_PER_FILE = 4096
 

@@ -49,6 +49,7 @@ from localassist.bundle.wheels import (
 )
 from localassist.disk import free_bytes, is_full, sha256_of, size
 from localassist.errors import BundleError
+from localassist.storage.revisions import newest_revision
 
 OnBytes = Callable[[int], None]
 
@@ -279,14 +280,8 @@ def _manifest(
         files=files,
         licences=tuple(dict.fromkeys(licences)),
         models=tuple(model.manifest.id for model in request.models),
-        schema=newest_schema(),
+        schema=newest_revision(),
     )
-
-
-def newest_schema() -> str:
-    """The revision of the database that this release has."""
-    folder = _PACKAGE / "storage" / "migrations" / "versions"
-    return max(path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.py"))
 
 
 def _pack(staged: _Staged, manifest: Manifest, request: Request, on_bytes: OnBytes) -> Path:

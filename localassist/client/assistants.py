@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openai
-from openai.types.beta import Assistant as Assistant
 
 from localassist.errors import ConfigError
+
+if TYPE_CHECKING:  # a third of a second
+    from openai.types.beta import Assistant as Assistant
 
 if sys.version_info >= (3, 11):
     import tomllib

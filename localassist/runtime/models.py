@@ -16,7 +16,6 @@ from localassist.registry.catalog import Catalog
 from localassist.registry.manifest import ModelManifest, ServerSource
 from localassist.retrieval.embedders import Backend, Embedder, open_embedder
 from localassist.services.model_memory import fitted
-from localassist.services.model_servers import open_server_engine
 from localassist.services.models import HasRoom, LeaseEngine, LoadEmbedder, Models
 from localassist.services.tool_mode import ProbedToolModes
 from localassist.settings import Settings
@@ -58,6 +57,8 @@ def _engine_pool(catalog: Catalog, settings: Settings) -> EnginePool:
     def load(model_id: str, progress: LoadProgress) -> Engine:
         manifest = catalog.get(model_id)
         if isinstance(manifest.source, ServerSource):
+            from localassist.services.model_servers import open_server_engine
+
             return open_server_engine(manifest)
         path = catalog.locate(manifest)
         sized, _ = fitted(manifest, engine, free_memory_bytes())

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from localassist.chat.formats import ToolChoice
 from localassist.core import ChatMessage, SamplingParams, ToolCall, ToolSpec
@@ -22,7 +22,10 @@ from localassist.services.chat import check_completion, conversation, offered_to
 from localassist.services.models import ChatModel, Models
 from localassist.services.turn import take_turn
 from localassist.services.turn_items import TurnEnded, TurnRequest
-from localassist.tools.guided import GuidedCaller, GuidedThresholds
+from localassist.tools.guided import GuidedThresholds
+
+if TYPE_CHECKING:
+    from localassist.tools.guided import GuidedCaller
 
 _ANSWER_TOKENS = 512
 

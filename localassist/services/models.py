@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from localassist.chat.formats import (
     PLAIN,
@@ -34,9 +34,11 @@ from localassist.retrieval.embedders import Embedder
 from localassist.schemas.base import Page
 from localassist.schemas.models import Model
 from localassist.services.measured_engine import MeasuredEngine
-from localassist.tools.code_interpreter import Coder
 from localassist.tools.grammar import Validate
-from localassist.tools.guided import GuidedCaller
+
+if TYPE_CHECKING:
+    from localassist.tools.code_interpreter import Coder
+    from localassist.tools.guided import GuidedCaller
 
 _log = logging.getLogger(__name__)
 
@@ -234,6 +236,9 @@ class Models:
         prompts = PromptBuilder(engine, template, tool_format, manifest.id, manifest.system_prompt)
         guided = coder = None
         if manifest.tool_mode == "guided":
+            from localassist.tools.code_interpreter import Coder
+            from localassist.tools.guided import GuidedCaller
+
             guided = GuidedCaller(engine, prompts, self._similarity)
             coder = Coder(engine, prompts, self._similarity)
         return ChatModel(manifest, engine, prompts, tool_format, guided, coder)

@@ -20,7 +20,6 @@ from typing import Any
 
 from localassist.chat.template import ChatTemplate
 from localassist.core import ChatMessage, SamplingParams, ToolCall, ToolSpec
-from localassist.engine.remote import ServerEngine
 from localassist.engine.request import Engine
 from localassist.errors import ShuttingDown
 from localassist.registry.config import ToolMode
@@ -81,6 +80,8 @@ QUESTIONS = (
 
 def possible_modes(engine: Engine, template: ChatTemplate) -> tuple[ToolMode, ...]:
     """The modes that engine and template allow, the one that asks most of the model first."""
+    from localassist.engine.remote import ServerEngine
+
     facts = engine.facts if isinstance(engine, ServerEngine) else None
     if facts is not None and not facts.grammar:
         return ("none",)

@@ -19,12 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy import inspect as tables_of
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -32,9 +28,9 @@ from localassist.errors import ConfigError, ShuttingDown, StorageCorrupt, Storag
 from localassist.offline import allow
 from localassist.storage.config import StorageSettings
 from localassist.storage.patience import Patience
+from localassist.storage.revisions import MIGRATIONS, is_known_revision, newest_revision
 
 __all__ = [
-    "MIGRATIONS",
     "URL_ERRORS",
     "Database",
     "Session",
@@ -47,7 +43,6 @@ __all__ = [
 T = TypeVar("T")
 Transaction = Callable[[Session], T]
 URL_ERRORS = (ArgumentError, NoSuchModuleError, ModuleNotFoundError)
-MIGRATIONS = Path(__file__).parent / "migrations"
 _AFTER_COMMIT = "after_commit"
 # SQLite takes 32,766 values in a statement, PostgreSQL 65,535.
 _MAX_VALUES = 20_000
@@ -164,24 +159,30 @@ class Database:
             engine.dispose()
 
     def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        script = ScriptDirectory.from_config(config)
         # Two processes that start together must not both migrate: one waits for the other, and
         # finds nothing left to do.
         with self._write_engine.begin() as connection:
             is_alone(connection, "migrate", waits=True)
-            current = MigrationContext.configure(connection).get_current_revision()
-            if current == script.get_current_head():
-                return
-            try:
-                script.get_revision(current or "base")
-            except CommandError as error:
+            current: str | None = None
+            if tables_of(connection).has_table("alembic_version"):
+                current = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            if not is_known_revision(current):
                 raise StorageCorrupt(
                     f"The data folder has schema {current} of a newer localassist: upgrade it."
-                ) from error
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+                )
+            if current != newest_revision():
+                _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Nearly every start finds the newest schema, and loading this takes longer than all the rest.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def unusable_url(error: Exception) -> ConfigError:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy import inspect as tables_of
 from sqlalchemy.exc import DatabaseError
@@ -19,8 +17,8 @@ from sqlalchemy.exc import DatabaseError
 from localassist.errors import StorageCorrupt, StorageUnavailable
 from localassist.offline import allow
 from localassist.storage.config import StorageSettings
-from localassist.storage.database import MIGRATIONS, URL_ERRORS, unusable_url
-from localassist.storage.snapshot import is_known_revision
+from localassist.storage.database import URL_ERRORS, unusable_url
+from localassist.storage.revisions import known_revisions
 from localassist.storage.tables import ACTIVE_STATUSES
 
 DATABASE = "localassist.db"
@@ -58,13 +56,12 @@ class Inspection:
     def schema(self) -> Schema:
         revision = self._value("alembic_version", "SELECT version_num FROM alembic_version")
         known = None if revision is None else str(revision)
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        script = ScriptDirectory.from_config(config)
-        if not is_known_revision(known):
+        all_known = known_revisions()
+        if known is None:
+            return Schema(None, True, len(all_known))
+        if known not in all_known:
             return Schema(known, False, 0)
-        to_come = list(script.iterate_revisions("head", known or "base"))
-        return Schema(known, True, len(to_come))
+        return Schema(known, True, len(all_known) - 1 - all_known.index(known))
 
     def newest(self) -> int | None:
         """When the newest object was made."""

@@ -12,12 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-
 from localassist.errors import StorageCorrupt, StorageUnavailable
-from localassist.storage.database import MIGRATIONS
 from localassist.storage.tables import Base
 
 _PAGES = 2048
@@ -91,19 +86,6 @@ def check_database(path: Path) -> None:
         loose = database.execute("PRAGMA foreign_key_check").fetchone()
         if loose is not None:
             raise StorageCorrupt(f"The database is damaged: a row of {loose[0]} belongs nowhere.")
-
-
-def is_known_revision(revision: str | None) -> bool:
-    """Whether this release can read a schema; of a newer one it cannot."""
-    if revision is None:
-        return True
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    try:
-        ScriptDirectory.from_config(config).get_revision(revision)
-    except CommandError:
-        return False
-    return True
 
 
 @contextmanager

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.script import ScriptDirectory
 
 from localassist.bundle import create as creating
-from localassist.bundle.create import check_space, group_sizes, newest_schema
+from localassist.bundle.create import check_space, group_sizes
 from localassist.bundle.machine import this_machine
 from localassist.bundle.own_wheel import repack
 from localassist.bundle.plan import pinned_version
 from localassist.bundle.targets import Target
 from localassist.bundle.verify import verify
 from localassist.errors import BundleError
-from tests.bundle.tiny import HERE, PACKAGE, Tiny, make, unpack, write_tiny
+from tests.bundle.tiny import HERE, Tiny, make, unpack, write_tiny
 
 
 def wheels(plan: Any, group: str = "wheels") -> set[str]:
@@ -198,11 +197,6 @@ def test_the_installers_code_needs_only_the_standard_library(tiny: Tiny) -> None
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "localassist.bundle.install.main" in done.stdout and "pydantic" not in done.stdout
-
-
-def test_the_schema_is_the_newest_migration() -> None:
-    script = ScriptDirectory(str(PACKAGE / "storage" / "migrations"))
-    assert newest_schema() == script.get_current_head()
 
 
 @pytest.mark.slow

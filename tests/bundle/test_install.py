@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from localassist.bundle.create import newest_schema
 from localassist.bundle.install.data import DATABASE
 from localassist.bundle.targets import Target
+from localassist.storage.revisions import newest_revision
 from tests.bundle.tiny import Tiny, command, install, unpack
 
 
@@ -194,7 +194,7 @@ def test_a_database_that_will_not_change_is_not_copied(
 ) -> None:
     prefix = tmp_path / "prefix"
     shutil.copytree(installed, prefix, symlinks=True)
-    make_database(tmp_path / "data" / DATABASE, newest_schema())
+    make_database(tmp_path / "data" / DATABASE, newest_revision())
     assert install(unpacked, prefix, "--home", str(tmp_path / "data")).returncode == 0
     assert not (tmp_path / "data" / "backups").exists()
 

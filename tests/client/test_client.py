@@ -126,3 +126,26 @@ def test_a_program_that_forgets_to_close_ends_cleanly(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_opening_loads_nothing_that_only_answers_need(localassist_home: Path) -> None:
+    """Somebody waits for the prompt of a chat."""
+    LocalAssist(localassist_home).close()
+    code = (
+        "import sys, localassist, localassist.client.assistants\n"
+        "localassist.LocalAssist(sys.argv[1]).close()\n"
+        "print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(localassist_home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    late = {
+        "alembic",
+        "llama_cpp",
+        "localassist.archive.archive",
+        "localassist.engine.remote",
+        "localassist.tools.code_interpreter.coder",
+        "localassist.tools.guided.caller",
+        "openai.types.beta",
+        "torch",
+    }
+    assert late & set(done.stdout.split()) == set()

@@ -13,8 +13,8 @@ import pytest
 from localassist.core import ChatMessage, Usage
 from localassist.engine import ScriptedEngine
 from localassist.runs.recorder import Recorder
-from localassist.services import models
 from localassist.services.interpreter import Printed, Shown
+from localassist.tools import code_interpreter
 from localassist.tools.code_interpreter import Decision, Written
 from localassist.tools.code_interpreter.base import CodeFile, Execution
 from tests.runs.conftest import WEATHER, OpenRuntime, Talk, begin, names
@@ -90,7 +90,7 @@ async def led(
     engine: ScriptedEngine | None = None,
 ) -> AsyncIterator[Talk]:
     if coder is not None:
-        monkeypatch.setattr(models, "Coder", lambda *_: coder)
+        monkeypatch.setattr(code_interpreter, "Coder", lambda *_: coder)
     engine = engine or ScriptedEngine(model_id="scripted", default_reply="A free answer.")
     async with open_scripted(engine, tool_mode="guided", interpreter=kernels) as runtime:
         yield await begin(runtime, question, tools=[*tools] or [CODE])
@@ -286,7 +286,7 @@ async def test_an_interrupted_answer_is_told_whole(
                 break
             await asyncio.sleep(0.01)
         monkeypatch.undo()
-    monkeypatch.setattr(models, "Coder", lambda *_: coder)
+    monkeypatch.setattr(code_interpreter, "Coder", lambda *_: coder)
     engine = ScriptedEngine(model_id="scripted")
     async with open_scripted(engine, tool_mode="guided", interpreter=kernels) as runtime:
         talk.runtime = runtime

@@ -20,12 +20,12 @@ from localassist.archive.reading import Reading
 from localassist.archive.sources import Part, Source, opened_source
 from localassist.archive.staging import Staging, opened_staging
 from localassist.archive.workspace import check_room, workspace
-from localassist.errors import ConfigError, ShuttingDown
+from localassist.errors import ConfigError, ShuttingDown, StorageUnavailable
 from localassist.schemas.uploads import MAX_UPLOAD_BYTES
 from localassist.services.attachments import Attachments
 from localassist.storage import projects
 from localassist.storage.blobs import Blob, BlobStore
-from localassist.storage.database import Database, Session
+from localassist.storage.database import Database, Session, is_alone
 
 T = TypeVar("T")
 # What objects take on disk while they wait, of what they take as JSON.
@@ -125,8 +125,13 @@ class Archive:
             if problems or is_dry:
                 return self._report(reading, plan, problems, left_out, is_dry=is_dry)
             blobs = await self._store_contents(source, gathered, plan, on_progress)
-            await self._apply(project, plan, blobs, gathered, on_progress)
-        return self._report(reading, plan, (), left_out, is_dry=False)
+
+            def decide(session: Session) -> Plan | None:
+                again = self._plan(session, project, gathered, reading, policy)
+                return None if reading.problems else again
+
+            plan = await self._apply(project, decide, blobs, gathered, on_progress) or plan
+        return self._report(reading, plan, reading.problems, left_out, is_dry=False)
 
     def _plan(
         self, session: Session, project: str, gathered: Gathered, reading: Reading, policy: Policy
@@ -186,12 +191,23 @@ class Archive:
     async def _apply(
         self,
         project: str,
-        plan: Plan,
+        decide: Callable[[Session], Plan | None],
         blobs: dict[str, Blob],
         gathered: Gathered,
         on_progress: Progress,
-    ) -> None:
-        def change(session: Session, told: Progress) -> None:
+    ) -> Plan | None:
+        """Write what ``decide`` finds that is to be written. Others may have written since it was
+        planned; now nobody can."""
+
+        def change(session: Session, told: Progress) -> Plan | None:
+            if not is_alone(session.connection(), "import"):
+                raise StorageUnavailable("Another import is under way: wait for its end.")
+            plan = decide(session)
+            if plan is None:
+                return None
+            coming = {file.id for file in plan.files if file.id in gathered.contents}
+            if not coming <= blobs.keys():
+                raise StorageUnavailable("Files have gone since the import began: try again.")
             for blob in blobs.values():
                 self._blobs.check(blob)
             apply(
@@ -204,8 +220,9 @@ class Archive:
                 self._embedder_id,
                 lambda done, total: told("objects", done, total),
             )
+            return plan
 
-        await _stoppable(
+        return await _stoppable(
             lambda told: self._database.write(lambda session: change(session, told)), on_progress
         )
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import openai
 import pytest
@@ -23,32 +22,9 @@ from tests.archive.conftest import (
     fill,
     texts,
 )
-from tests.archive.moving import export, ingested, load
+from tests.archive.moving import everything, export, ingested, load
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
-
-
-def everything(client: openai.OpenAI, thread_ids: list[str]) -> dict[str, Any]:
-    """All objects as the API shows them, but for what is measured anew."""
-    beta = client.beta
-    found: dict[str, Any] = {
-        "assistants": [a.to_dict() for a in beta.assistants.list(order="asc")],
-        "files": [f.to_dict() for f in client.files.list(order="asc")],
-        "threads": [beta.threads.retrieve(i).to_dict() for i in thread_ids],
-        "messages": [m.to_dict() for i in thread_ids for m in beta.threads.messages.list(i)],
-        "runs": [r.to_dict() for i in thread_ids for r in beta.threads.runs.list(i)],
-    }
-    found["steps"] = [
-        s.to_dict()
-        for r in found["runs"]
-        for s in beta.threads.runs.steps.list(r["id"], thread_id=r["thread_id"])
-    ]
-    stores = client.vector_stores.list(order="asc")
-    found["stores"] = [{**s.to_dict(), "last_active_at": 0} for s in stores]
-    found["store files"] = [
-        f.to_dict() for s in stores for f in client.vector_stores.files.list(s.id)
-    ]
-    return found
 
 
 def test_an_export_comes_back_as_it_was(tmp_path: Path, opened: Opened) -> None:

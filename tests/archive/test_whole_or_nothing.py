@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sqlite3
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from localassist.archive.archive import Imported
 from localassist.archive.export import Selection
-from localassist.errors import ConfigError, LocalAssistError
+from localassist.archive.planning import Policy
+from localassist.errors import ConfigError, LocalAssistError, StorageUnavailable
 from localassist.runtime import open_archive
 from tests.archive import hosted
 from tests.archive.conftest import Opened, settings_of
@@ -84,6 +89,41 @@ async def test_who_stops_an_import_stops_all_of_it(tmp_path: Path, phase: str) -
             await task
         done = await archive.load(dump, "default", is_dry=True)
         assert not done.problems and done.tally["threads"] == {"new": 2}
+
+
+@pytest.mark.parametrize("project", ["default", "another"])
+def test_what_came_meanwhile_is_not_written_over(tmp_path: Path, project: str) -> None:
+    """Another import ends between the look at what is there and the transaction."""
+    dump, home = hosted.write(tmp_path / "dump"), tmp_path / "data"
+    others: list[Imported] = []
+
+    def told(doing: str, done: int, total: int) -> None:
+        if doing == "files" and not others:
+            with ThreadPoolExecutor(1) as pool:
+                others.append(pool.submit(load, home, dump, project).result())
+
+    policy: Policy = "fail" if project == "default" else "replace"
+    done = load(home, dump, on_progress=told, policy=policy)
+    assert not others[0].problems
+    said = "is there already" if project == "default" else "belongs to another project"
+    assert len(done.problems) == 6 and all(said in problem for problem in done.problems)
+
+
+def test_contents_that_are_needed_after_all_are_not_lost(tmp_path: Path) -> None:
+    """A file that was there, and is skipped, goes before the transaction."""
+    dump, home = hosted.write(tmp_path / "dump"), tmp_path / "data"
+    load(home, dump)
+    (dump / "more.json").write_text(json.dumps(hosted.file("file-more", "more.md", 4)))
+    (dump / "file-more.md").write_bytes(b"text")
+
+    def told(doing: str, done: int, total: int) -> None:
+        if doing == "files":
+            with closing(sqlite3.connect(home / "localassist.db")) as database, database:
+                database.execute("DELETE FROM files WHERE id = ?", [hosted.FILE])
+
+    with pytest.raises(StorageUnavailable, match="try again"):
+        load(home, dump, policy="skip", on_progress=told)
+    assert load(home, dump, policy="skip").tally["files"] == {"new": 2, "skipped": 1}
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
     from localassist.settings import Settings
 
-app = typer.Typer(help="Assistants that are kept, by name.", no_args_is_help=True)
+app = typer.Typer(help="Saved assistants, by name.", no_args_is_help=True)
 
 Name = Annotated[
     str,
@@ -70,7 +70,7 @@ def create(
     temperature: Temperature = None,
     description: Description = None,
 ) -> None:
-    """Keep an assistant: a model with instructions and tools."""
+    """Save an assistant: a model with instructions and tools."""
     from localassist.client.assistants import fields_for, saved_assistants
 
     fields = {
@@ -81,7 +81,7 @@ def create(
     }
     with connected(context.obj) as client:
         if any(one.name == name for one in saved_assistants(client)):
-            fail(f"There is an assistant '{name}' already; localassist assistants edit changes it.")
+            fail(f"An assistant '{name}' already exists; localassist assistants edit changes it.")
         store_id = None if docs is None else folder_store(client, docs)
         given: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
         given |= fields_for(runs_code=code, searches=search, store_id=store_id)
@@ -98,7 +98,7 @@ def list_assistants(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Show the assistants that are kept."""
+    """List the saved assistants."""
     from localassist.client.assistants import saved_assistants
 
     with connected(context.obj) as client:
@@ -194,7 +194,7 @@ def remove(
         list[str], typer.Argument(help="Names, or ids.", autocompletion=assistant_names)
     ],
 ) -> None:
-    """Forget assistants. Conversations with them stay."""
+    """Delete saved assistants. Conversations with them stay."""
     for name in names:
         with _named(context.obj, name) as (client, found):
             client.beta.assistants.delete(found.id)
@@ -224,7 +224,7 @@ def _instructions(text: str | None, path: Path | None) -> str | None:
     except OSError as error:
         fail(f"{path}: {error.strerror}.")
     except UnicodeDecodeError:
-        fail(f"{path} is no text in UTF-8.")
+        fail(f"{path} is not UTF-8 text.")
 
 
 def _searching(client: LocalAssist, docs: Path) -> dict[str, Any]:

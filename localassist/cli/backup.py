@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from localassist.archive.backup_file import Head
     from localassist.settings import Settings
 
-app = typer.Typer(help="The data folder as one file, and back.", no_args_is_help=True)
+app = typer.Typer(
+    help="Back up the data folder into one file, and restore it.", no_args_is_help=True
+)
 
 Told = Callable[[str, int, int], None]
 File = Annotated[Path, typer.Argument(help="The file of a backup.")]

@@ -65,15 +65,15 @@ def retrieval(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Where the data of that set lies.", show_default=False),
+        typer.Option(help="Folder with the data of that set.", show_default=False),
     ] = None,
     generate: Annotated[
         int,
-        typer.Option(min=0, help="Have the local model make up so many questions."),
+        typer.Option(min=0, help="Let the local model make up this many questions."),
     ] = 0,
     save: Annotated[
         Path,
-        typer.Option(help="Where the generated questions go."),
+        typer.Option(help="File to save the generated questions in."),
     ] = Path("generated-questions.jsonl"),
     grid: Annotated[
         list[str] | None,
@@ -99,7 +99,7 @@ def retrieval(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Ask at most so many of the questions.", show_default=False),
+        typer.Option(min=1, help="Ask at most this many questions.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="For intervals, sampling and generation.")] = 0,
     json_file: Annotated[
@@ -223,7 +223,7 @@ async def _users(
         fail("Name a file with questions or --generate, not both.")
     questions = [] if asked.questions is None else read_questions(asked.questions)
     if asked.generate and asked.save.exists():
-        fail(f"{asked.save} is already there; name another file with --save, or use it instead.")
+        fail(f"{asked.save} already exists; name another file with --save, or use it instead.")
     documents, unreadable = await read_corpus(corpus, settings.retrieval, on_progress)
     if asked.generate:
         questions = await _generated(settings, documents, asked, on_progress)

@@ -36,7 +36,7 @@ def compat(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Say what becomes of each endpoint and parameter of the hosted API: yes, differs, no, ours."""
+    """Show what is served of the hosted API, by endpoint and parameter: yes, differs, no, ours."""
     from localassist.server.compatibility import matching, report
 
     found = matching(report(), endpoint, only.value if only is not None else None)

@@ -39,7 +39,7 @@ class Shell(str, Enum):
 def completion(
     shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", show_default=False)],
 ) -> None:
-    """Print what makes a shell complete localassist: eval "$(localassist completion bash)"."""
+    """Print a shell's completion script: eval "$(localassist completion bash)"."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     script = get_completion_script(prog_name=_PROGRAM, complete_var=_VARIABLE, shell=shell.value)

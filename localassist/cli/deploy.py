@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from localassist.settings import Settings
 
 app = typer.Typer(
-    help="Files that run this installation as a service, printed for you to read and put in place.",
+    help="Print files that run this installation as a service.",
     no_args_is_help=True,
 )
 
@@ -23,7 +23,8 @@ def systemd(
     user: Annotated[
         str | None,
         typer.Option(
-            help="Whom it runs as. Without it: you, or for root 'localassist'.", show_default=False
+            help="The user it runs as. By default you, or 'localassist' if you are root.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -31,17 +31,19 @@ def docs(
     page: Annotated[
         str,
         typer.Argument(
-            help="A page's name, or a part of it. Without one: where to begin.",
+            help="A page's name, or a part of it. Without one: the index.",
             autocompletion=_complete,
         ),
     ] = "",
-    is_list: Annotated[bool, typer.Option("--list", help="Every page, in a sentence.")] = False,
+    is_list: Annotated[
+        bool, typer.Option("--list", help="List all pages, with a sentence about each.")
+    ] = False,
     words: Annotated[
         str | None,
         typer.Option("--search", help="Find the sections that hold all these words."),
     ] = None,
     is_path: Annotated[
-        bool, typer.Option("--path", help="Where the page lies, or all of them do.")
+        bool, typer.Option("--path", help="Print the page's path, or the folder of all pages.")
     ] = False,
     html: Annotated[
         Path | None,
@@ -54,7 +56,9 @@ def docs(
 
     wishes = [bool(page) and not is_path, is_list, words is not None, html is not None]
     if sum(wishes) > 1 or (is_path and any(wishes)):
-        fail("A page, --list, --search, --path and --html go one at a time (--path with a page).")
+        fail(
+            "Use only one of a page, --list, --search, --path and --html (--path may have a page)."
+        )
     if html is not None:
         _write(html)
     elif words is not None:
@@ -147,7 +151,7 @@ def _write(folder: Path) -> None:
 
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            fail(f"{folder} is there already, and not empty. Name a new folder.")
+            fail(f"{folder} already exists and is not empty. Name a new folder.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:

@@ -31,7 +31,7 @@ def doctor(
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", help="Say all that was found, and try every way of isolating code."
+            "--verbose", help="Show everything that was found, and try every way of isolating code."
         ),
     ] = False,
 ) -> None:

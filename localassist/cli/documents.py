@@ -66,7 +66,7 @@ def add_documents(
         try:
             added = add_files(client, store_id, files, is_whole=is_whole, on_progress=show)
         except KeyboardInterrupt:
-            report("Stopped. Adding the same documents again goes on from here.")
+            report("Stopped. Add the same documents again to continue.")
             raise
     for failure in added.failures:
         report(f"{failure.name}: {failure.reason}")

@@ -22,7 +22,7 @@ def edited(text: str, suffix: str, read: Callable[[str], T]) -> T:
     no editor, it fails, or ``read`` raises ConfigError; what was written is kept then, and named.
     """
     if not sys.stdin.isatty():
-        fail("There is no terminal to edit in; say what to change by options.")
+        fail("There is no terminal for an editor; use options to say what to change.")
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     handle, name = tempfile.mkstemp(prefix="localassist-", suffix=suffix, text=True)
     path = Path(name)
@@ -34,11 +34,11 @@ def edited(text: str, suffix: str, read: Callable[[str], T]) -> T:
         path.unlink()
         fail(f"The editor '{command}' cannot be started: {error.strerror}. Set $EDITOR.")
     if code != 0:
-        fail(f"The editor has ended with code {code}; what you wrote is in {path}.", EXIT_FAILURE)
+        fail(f"The editor ended with code {code}; what you wrote is in {path}.", EXIT_FAILURE)
     try:
         value = read(path.read_text(encoding="utf-8"))
     except (ConfigError, UnicodeDecodeError) as error:
-        said = error.message if isinstance(error, ConfigError) else "it is no text in UTF-8."
+        said = error.message if isinstance(error, ConfigError) else "it is not UTF-8 text."
         fail(f"{said} What you wrote is in {path}.")
     path.unlink()
     return value

@@ -13,7 +13,7 @@ from localassist.cli.documents import connected, files_in
 from localassist.cli.output import EXIT_FAILURE, console, fail, new_table, report
 from localassist.disk import size
 
-app = typer.Typer(help="Upload, see and delete files.", no_args_is_help=True)
+app = typer.Typer(help="Upload, list and delete files.", no_args_is_help=True)
 
 
 @app.command("add")
@@ -46,7 +46,7 @@ def list_files(
         str | None, typer.Option(help="Only files for this.", show_default=False)
     ] = None,
 ) -> None:
-    """Show all files."""
+    """List all files."""
     table = new_table()
     for heading in ("id", "name", "purpose", "size", "uploaded"):
         is_id = heading == "id"

@@ -33,7 +33,7 @@ T = TypeVar("T")
 @app.command("create")
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Whom or what the key is for.")],
+    name: Annotated[str, typer.Argument(help="Who or what the key is for.")],
     project: Annotated[
         str,
         typer.Option(
@@ -42,7 +42,7 @@ def create(
         ),
     ] = "default",
 ) -> None:
-    """Make a key and print it. It is not stored: this is the only time it can be seen."""
+    """Create a key and print it. It is not stored: this is the only time you see it."""
     made, secret = _with_keys(context.obj, lambda keys: keys.create(name, project))
     console.print(secret, soft_wrap=True)
     said = (
@@ -56,7 +56,7 @@ def list_keys(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """Show all keys, without the keys themselves."""
+    """List all keys, without the keys themselves."""
     found = _with_keys(context.obj, lambda keys: keys.list())
     if as_json:
         say_json([asdict(key) for key in found])
@@ -75,7 +75,7 @@ def revoke(
     context: typer.Context,
     key: Annotated[str, typer.Argument(help="The key's name or id.")],
 ) -> None:
-    """Let a key open nothing any more, within a second. What was made with it stays."""
+    """Revoke a key, which stops working within a second. Objects made with it stay."""
     revoked = _with_keys(context.obj, lambda keys: keys.revoke(key))
     say(f"Revoked {revoked.id} ({revoked.name}).")
 

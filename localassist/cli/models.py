@@ -27,7 +27,7 @@ from localassist.disk import size
 if TYPE_CHECKING:
     from localassist.registry import Catalog, ModelManifest
 
-app = typer.Typer(help="See, add, forget and choose models.", no_args_is_help=True)
+app = typer.Typer(help="List, add, check, configure and remove models.", no_args_is_help=True)
 
 app.command("pull")(pull)
 app.command("check")(check)
@@ -41,7 +41,7 @@ Name = Annotated[str, typer.Argument(help="A model's name, as `models list` show
 
 @app.command("list")
 def list_models(context: typer.Context) -> None:
-    """Show every model that requests may name."""
+    """List every model that requests can name."""
     catalog = _catalog(context)
     models = catalog.list()
     defaults = {catalog.default(kind).id for kind in ("chat", "embedding")}
@@ -76,7 +76,7 @@ def add(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="What to call it; by default after the file.", show_default=False),
+        typer.Option(help="Name of the model; by default the file's.", show_default=False),
     ] = None,
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy the file into the data folder.")
@@ -86,7 +86,7 @@ def add(
         typer.Option(help="How functions are called: native, guided, none, or auto to find out."),
     ] = "auto",
 ) -> None:
-    """Make a GGUF file known as a model. The file is used where it lies, unless copied.
+    """Add a model from a GGUF file. The file is used where it is, unless copied.
 
     A split model is added by any of its parts, a folder by what it holds: one model, or an
     embedding model in the layout of sentence-transformers.
@@ -129,7 +129,7 @@ def add_server(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="What to call it; by default after the model.", show_default=False),
+        typer.Option(help="Name of the model here; by default the server's.", show_default=False),
     ] = None,
     api_key_env: Annotated[
         str | None,
@@ -143,7 +143,7 @@ def add_server(
         ),
     ] = None,
 ) -> None:
-    """Use a model that llama-server or vLLM computes. Conversations with it go to that server."""
+    """Add a model that llama-server or vLLM runs. Its conversations go to that server."""
     from localassist.services import model_servers
 
     added = model_servers.add_server(
@@ -182,7 +182,7 @@ def show(context: typer.Context, name: Name) -> None:
 
 @app.command("remove")
 def remove(context: typer.Context, name: Name) -> None:
-    """Forget a model you added. Your file stays; a copy in the data folder is deleted."""
+    """Remove a model you added. Your file stays; a copy in the data folder is deleted."""
     model = _catalog(context).remove(name)
     say(f"Removed {model.id}.")
 

@@ -32,7 +32,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Load a model in a process of its own: files, template, end, functions, speed, memory."""
+    """Test a model in a separate process: files, template, end, functions, speed, memory."""
     from localassist.registry import Catalog
     from localassist.services.model_check import check_model
 
@@ -59,7 +59,7 @@ def check(
                     if not as_json:
                         _show(one)
         except KeyboardInterrupt:
-            fail("Stopped; what was not said was not checked.", EXIT_INTERRUPTED)
+            fail("Stopped; what is not shown was not checked.", EXIT_INTERRUPTED)
         report.append({"model": manifest.id, "checks": [asdict(one) for one in checks]})
     has_failed = any(one["verdict"] == "fail" for each in report for one in each["checks"])
     if as_json:

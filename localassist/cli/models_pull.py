@@ -49,10 +49,10 @@ def pull(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="What to call it; by default after the file.", show_default=False),
+        typer.Option(help="Name of the model; by default the file's.", show_default=False),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="The sum that it must have.", show_default=False)
+        str | None, typer.Option(help="The SHA-256 that the file must have.", show_default=False)
     ] = None,
     mirror: Annotated[
         str | None,
@@ -66,10 +66,10 @@ def pull(
         ),
     ] = None,
     listing_only: Annotated[
-        bool, typer.Option("--list", help="Show what there is and fetch nothing.")
+        bool, typer.Option("--list", help="List the files and download nothing.")
     ] = False,
 ) -> None:
-    """Fetch a model from a hub or a mirror into the data folder. Goes on where it was stopped."""
+    """Download a model from a hub or mirror into the data folder. Continues where it stopped."""
     from localassist.errors import DownloadFailed, StorageUnavailable
     from localassist.offline import unseal
     from localassist.registry import Catalog
@@ -88,7 +88,7 @@ def pull(
             if offer is None:
                 _show(listing)
                 if not listing_only:
-                    fail("There are several; say which with --quant or --file.")
+                    fail("There are several files; choose one with --quant or --file.")
                 return
             pulling = Pull(
                 Catalog(settings.home, settings.models),

@@ -26,7 +26,7 @@ def recommend(
     everything: Annotated[bool, typer.Option("--all", help="For 4, 8, 16, 32 and 64 GB.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Name models that fit into memory, and how much context fits beside them. Fetches nothing."""
+    """List models that fit into memory, with the context that fits. Downloads nothing."""
     from localassist.services import recommendations
 
     sizes = recommendations.COMMON_RAM_GB if everything else (ram or _own_ram_gb(),)
@@ -36,7 +36,7 @@ def recommend(
         return
     if not found:
         smallest = min(recommendations.COMMON_RAM_GB)
-        fail(f"Nothing is recommended below {smallest} GB but the model that is here already.", 1)
+        fail(f"Nothing is recommended below {smallest} GB except the embedded model.", 1)
     if console.width >= _TABLE_COLUMNS:
         console.print(_table(found))
     else:
@@ -54,7 +54,7 @@ def _own_ram_gb() -> int:
 
     total = machine_memory_bytes()
     if total is None:
-        fail("This system does not say how much memory it has; say it with --ram.")
+        fail("The system does not report its memory; give it with --ram.")
     return math.ceil(total / _GIB)
 
 

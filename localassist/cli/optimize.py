@@ -42,12 +42,14 @@ def optimize(
     types: Annotated[
         str, typer.Option(help="Element types to try, separated by commas.")
     ] = "q8_0,q4_0",
-    yes: Annotated[bool, typer.Option("--yes", help="Register the best copy unasked.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Register the best copy without asking.")
+    ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the other copies as files in the data folder.")
     ] = False,
 ) -> None:
-    """Try whether a re-quantized copy of a model is faster here without being worse."""
+    """Measure whether a re-quantized copy of a model is faster here without being worse."""
     from localassist.engine.copies import best_copy
     from localassist.registry import Catalog
     from localassist.registry.manifest import ServerSource
@@ -86,7 +88,7 @@ def _types(text: str, original: ModelManifest) -> list[str]:
     named = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
     for file_type in named:
         if file_type not in BITS_PER_WEIGHT:
-            fail(f"`{file_type}` is no element type; there are {', '.join(BITS_PER_WEIGHT)}.")
+            fail(f"`{file_type}` is not an element type; there are {', '.join(BITS_PER_WEIGHT)}.")
     own = (original.quantization or "").lower()
     wanted = [file_type for file_type in named if file_type != own]
     return wanted or fail(f"--types names nothing that {original.id} is not already.")

@@ -95,7 +95,7 @@ def vacuum(
         typer.Option("--live", help="Also while a service runs; its writes wait meanwhile."),
     ] = False,
 ) -> None:
-    """Give room that is free inside of the SQLite database back to the disk."""
+    """Return free space inside the SQLite database to the disk."""
     from localassist.runtime import vacuum as shrink
 
     settings: Settings = context.obj

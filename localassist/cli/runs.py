@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from localassist.runs.records import RunRecord, RunRecords
     from localassist.settings import Settings
 
-app = typer.Typer(
-    help="Runs: what became of them, and where their time went.", no_args_is_help=True
-)
+app = typer.Typer(help="List runs, and show where their time went.", no_args_is_help=True)
 
 T = TypeVar("T")
 _WIDE = 100
@@ -35,7 +33,7 @@ def list_runs(
     thread: Annotated[
         str | None, typer.Argument(help="Only runs of this thread.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, the newest.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Show at most this many, the newest.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
     """Show the newest runs, of all projects."""

@@ -35,10 +35,10 @@ def build(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether it is there and up to date.")
+        bool, typer.Option("--check", help="Only say whether it is up to date.")
     ] = False,
 ) -> None:
-    """Make the Python environment that code runs in, unless it is there already."""
+    """Install the Python environment that code runs in, unless it is up to date."""
     from localassist.sandbox.building import build_environment
     from localassist.sandbox.environment import environment_folder, is_current
 
@@ -48,7 +48,7 @@ def build(
     if check:
         if not is_there:
             fail(f"{folder} is missing or out of date: localassist sandbox build", EXIT_FAILURE)
-        say(f"{folder} is there and up to date.")
+        say(f"{folder} is up to date.")
         return
     if wheels is not None and not wheels.is_dir():
         fail(f"{wheels} is not a folder.")

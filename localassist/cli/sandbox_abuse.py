@@ -37,7 +37,7 @@ def test(
     ] = False,
     provider: Annotated[
         str | None,
-        typer.Option(help="What isolates, instead of `sandbox.provider`.", show_default=False),
+        typer.Option(help="Provider to use instead of `sandbox.provider`.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:

@@ -43,14 +43,14 @@ def execute(
         int | None, typer.Option(help="Memory it may use.", show_default=False)
     ] = None,
     disk_mb: Annotated[
-        int | None, typer.Option(help="What it may write to disk.", show_default=False)
+        int | None, typer.Option(help="How much it may write to disk.", show_default=False)
     ] = None,
     processes: Annotated[
         int | None, typer.Option(help="Processes and threads it may have.", show_default=False)
     ] = None,
     provider: Annotated[
         str | None,
-        typer.Option(help="What isolates, instead of `sandbox.provider`.", show_default=False),
+        typer.Option(help="Provider to use instead of `sandbox.provider`.", show_default=False),
     ] = None,
 ) -> None:
     """Run Python code in isolation from this machine, within the limits of the settings.

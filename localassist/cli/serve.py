@@ -34,17 +34,17 @@ def serve(
         bool,
         typer.Option(
             "--allow-unauthenticated-network",
-            help="Let other machines in without a key. Everyone who reaches the port may do all.",
+            help="Serve other machines without a key: whoever reaches the port can do everything.",
         ),
     ] = False,
     log_json: Annotated[
         bool, typer.Option("--log-json", help="Write the log as JSON, one object a line.")
     ] = False,
     log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="Say a line for every request.")
+        bool, typer.Option("--log-requests", help="Log a line for every request.")
     ] = False,
 ) -> None:
-    """Serve the API on this machine until Ctrl-C, which lets runs finish; another parks them."""
+    """Serve the API until Ctrl-C, which lets runs finish; a second Ctrl-C parks them."""
     from pydantic import SecretStr
 
     from localassist.observability.logs import configure

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from localassist.client.client import LocalAssist
     from localassist.client.documents import LocalFile, VectorStore
 
-app = typer.Typer(help="Collections of documents that can be searched.", no_args_is_help=True)
+app = typer.Typer(help="Vector stores: documents that can be searched.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The store's name, or its id.")]
 Paths = Annotated[list[Path], typer.Argument(help="Files, or folders with files.")]
@@ -30,11 +30,11 @@ def create(
         list[Path] | None, typer.Argument(help="Files, or folders with files, to begin with.")
     ] = None,
 ) -> None:
-    """Make a store, and add documents to it."""
+    """Create a store and add documents to it."""
     files = files_in(paths or [])
     with connected(context.obj) as client:
         if _named(client, name):
-            fail(f"There is a store '{name}' already. To add to it: localassist stores add")
+            fail(f"A store '{name}' already exists. To add to it: localassist stores add")
         store = client.vector_stores.create(name=name)
         say(f"Created {store.id} ({name}).")
         if files:
@@ -50,7 +50,7 @@ def add(
         bool, typer.Option("--sync", help="Also remove what is no longer in the folders.")
     ] = False,
 ) -> None:
-    """Add documents to a store. What it has already, unchanged, is left as it is."""
+    """Add documents to a store. Unchanged files that it already has are skipped."""
     files = files_in(paths)
     with connected(context.obj) as client:
         _add(client, _store(client, name), files, is_whole=sync)
@@ -58,7 +58,7 @@ def add(
 
 @app.command("list")
 def list_stores(context: typer.Context) -> None:
-    """Show all stores."""
+    """List all stores."""
     table = new_table()
     for heading in ("name", "id", "files", "failed", "size", "status"):
         is_number = heading in ("files", "failed", "size")
@@ -104,7 +104,7 @@ def search(
         bool, typer.Option("--explain", help="Show what each score is made of.")
     ] = False,
 ) -> None:
-    """Search a store, and show where the answer stands."""
+    """Search a store and show the passages found."""
     from localassist.cli.search_results import explain_results, show_results
 
     look = explain_results if explain else show_results

@@ -49,7 +49,7 @@ def explain_tools(
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show whether a question would call a function, which one, with what, and why."""
+    """Show whether a question would call a function, which one, with which arguments, and why."""
     from localassist.client.client import APIError, LocalAssist, explain, explain_calls
     from localassist.schemas.base import is_storable
 

@@ -100,14 +100,14 @@ def from_toml(text: str, before: Assistant) -> dict[str, Any]:
         told = tomllib.loads(text)
         known = tomllib.loads(to_toml(before))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"This is no TOML: {error}.") from error
+        raise ConfigError(f"This is not valid TOML: {error}.") from error
     unknown = sorted(set(told) - set(known))
     if unknown:
         raise ConfigError(f"There is no field '{unknown[0]}'; there are {', '.join(known)}.")
     for name, value in told.items():
         right = (int, float) if isinstance(known[name], int | float) else type(known[name])
         if not isinstance(value, right) or isinstance(value, bool):
-            raise ConfigError(f"'{name}' is of the wrong kind: {value!r}.")
+            raise ConfigError(f"'{name}' has the wrong type: {value!r}.")
     fields = {name: value for name, value in told.items() if value != known[name]}
     if "tools" in fields:
         odd = [word for word in fields["tools"] if word not in _WORDS.values()]

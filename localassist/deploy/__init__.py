@@ -31,7 +31,7 @@ def systemd_unit(settings: Settings, user: str) -> str:
     """The unit of a service that runs this installation on this data folder as ``user``. Raises
     ConfigError for names and paths that a unit cannot hold."""
     if not _USER.fullmatch(user):
-        raise ConfigError(f"{user!r} is no name of a user: small letters, digits, '_' and '-'.")
+        raise ConfigError(f"{user!r} is not a user name: small letters, digits, '_' and '-'.")
     command = _command()
     is_in_homes = any(
         path.is_relative_to(home)

@@ -43,8 +43,8 @@ class EngineSettings(BaseModel):
     """Answers generated at the same time."""
 
     cached_segments: int = Field(default=48, ge=0)
-    """Stretches of earlier prompts and answers whose KV cells are kept: what several conversations
-    share is one stretch, what only one has said another."""
+    """Pieces of earlier prompts and answers whose KV cells are kept. What several conversations
+    share is one piece; what only one of them has said is another."""
 
     idle_cells: int | None = Field(default=None, ge=0)
     """KV cells that idle conversations may keep while others are answered; the rest moves to

@@ -36,7 +36,7 @@ class Chunking:
         found = _FORM.fullmatch(text)
         if found is None:
             raise ConfigError(
-                f"`{text}` is no chunking; write units, units:SIZE, fixed:SIZE/OVERLAP or "
+                f"`{text}` is not a chunking; use units, units:SIZE, fixed:SIZE/OVERLAP or "
                 "recursive:SIZE."
             )
         kind: Kind = found[1]  # type: ignore[assignment]  # the pattern has only these
@@ -45,8 +45,8 @@ class Chunking:
             size = UNIT_TOKENS
         if size < 1 or overlap >= size or (overlap and kind != "fixed"):
             raise ConfigError(
-                f"`{text}` is no chunking: a size is at least 1, and an overlap, which only fixed "
-                "has, is smaller than it."
+                f"`{text}` is not a chunking: a size is at least 1, and an overlap, which only "
+                "fixed has, is smaller than it."
             )
         return cls(kind, size, overlap)
 

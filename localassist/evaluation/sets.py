@@ -87,7 +87,7 @@ THIRD_PARTY: dict[str, Callable[[Path], Problem]] = {
 def third_party(name: str, data: Path | None) -> Problem:
     """A set by its name, from where its data lies. Raises ConfigError saying what is missing."""
     if name not in THIRD_PARTY:
-        raise ConfigError(f"`{name}` is no set; there are own, {', '.join(THIRD_PARTY)}.")
+        raise ConfigError(f"`{name}` is not a set; there are own, {', '.join(THIRD_PARTY)}.")
     if data is None:
         raise ConfigError(
             f"The data of the set {name} does not come with localassist: name its folder with "

@@ -65,7 +65,7 @@ def grid(settings: Sequence[str]) -> tuple[Variant, ...]:
         found = [value.strip() for value in text.split(",") if value.strip()]
         if axis not in AXES or not separator or not found:
             raise ConfigError(
-                f"`{setting}` is no axis of a grid; write AXIS=VALUE,VALUE with an axis of "
+                f"`{setting}` is not an axis of a grid; use AXIS=VALUE,VALUE with an axis of "
                 f"{', '.join(AXES)}."
             )
         values.setdefault(axis, []).extend(found)
@@ -102,7 +102,7 @@ def _distinct(variants: Iterable[Variant]) -> Iterable[Variant]:
 
 def _mode(text: str) -> Mode:
     if text not in MODES:
-        raise ConfigError(f"`{text}` is no mode; there are {', '.join(MODES)}.")
+        raise ConfigError(f"`{text}` is not a mode; there are {', '.join(MODES)}.")
     return text
 
 

@@ -13,15 +13,15 @@ class LoggingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: Literal["debug", "info", "warning", "error"] = "warning"
-    """The least that is said. Loading and closing of models is always said."""
+    """The lowest level that is logged. Loading and closing of models is always logged."""
 
     format: Literal["text", "json"] = "text"
     """``text`` is for people; ``json`` is one object a line, with the ids of request, run and
     thread as fields."""
 
     requests: bool = False
-    """Say a line for every request: method, path without its query, status and duration. Nothing of
-    headers or bodies is ever said."""
+    """Log a line for every request: method, path without its query, status and duration.
+    Headers and bodies are never logged."""
 
 
 class TracingSettings(BaseModel):

@@ -41,7 +41,9 @@ def find_given(path: Path, wanted: str | None = None) -> Given:
     path = path.expanduser().absolute()
     if not path.is_dir():
         if wanted is not None:
-            raise ConfigError(f"--file chooses a file of a folder, and {path.name} is none.")
+            raise ConfigError(
+                f"--file chooses a file of a folder, and {path.name} is not a folder."
+            )
         return Given("chat", part_paths(path)[0])
     models, projectors = _model_files(path)
     if wanted is not None:
@@ -50,7 +52,7 @@ def find_given(path: Path, wanted: str | None = None) -> Given:
         return Given("chat", models[0], _names(path, projectors))
     if models:
         raise ConfigError(
-            f"{path.name} holds {len(models)} models; say which with --file: "
+            f"{path.name} holds {len(models)} models; choose one with --file: "
             f"{', '.join(_names(path, models))}."
         )
     return Given("embedding", _embedder_weights(path, projectors))

@@ -36,11 +36,11 @@ class RunSettings(BaseModel):
     """How often a run is taken up again after its worker died, before it fails."""
 
     max_tool_rounds: int = Field(default=20, ge=1)
-    """Rounds of tool calls after which a run fails instead of going round for ever."""
+    """Rounds of tool calls after which a run fails."""
 
     code_attempts: int = Field(default=3, ge=1)
-    """Cells in a row that may fail before a model that is led through its calls says what happened,
-    instead of writing another one."""
+    """Pieces of code in a row that may fail before a guided model reports the error instead of
+    writing another one."""
 
     passages_share: float = Field(default=0.5, gt=0, le=0.9)
     """The part of a model's context, or of what is left of a run's `max_prompt_tokens`, that a file

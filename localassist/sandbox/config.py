@@ -65,10 +65,10 @@ class SandboxSettings(BaseModel):
     """Kernels at the same time. Beyond it the one that was idle longest is closed."""
 
     warm_kernels: int = Field(default=1, ge=0)
-    """Kernels that stand ready for new threads, once code was asked for at all."""
+    """Kernels that are kept ready for new threads, once any code was run."""
 
     idle_seconds: float = Field(default=3600.0, gt=0)
-    """How long a kernel keeps its variables when its thread is quiet."""
+    """How long a kernel is kept, with its variables, while its thread runs no code."""
 
     preload: tuple[str, ...] = ("numpy", "pandas", "matplotlib.pyplot")
     """Modules that a kernel imports before it is given out."""

@@ -61,7 +61,7 @@ DIFFERENCES = (
     _endpoint(f"GET {_RUN}/steps/{{step_id}}", "[extra fields](compatibility.md#extra-fields)"),
     _endpoint(
         "POST /files",
-        "no limit on what all files take together",
+        "no limit on the total size of files",
     ),
     _endpoint("GET /files/{file_id}", "`status` is `processed` at once"),
     _endpoint("GET /files/{file_id}/content", "files of every purpose can be downloaded"),
@@ -74,7 +74,7 @@ DIFFERENCES = (
     ),
     _endpoint(
         f"POST {_STORE}/files",
-        "[kinds of files](compatibility.md#vector-stores); one that is there already is returned",
+        "[kinds of files](compatibility.md#vector-stores); one that is already there is returned",
     ),
     _endpoint(f"GET {_STORE}/files/{{file_id}}/content", "one entry with the whole text"),
     _endpoint(
@@ -86,7 +86,7 @@ DIFFERENCES = (
     ),
     _endpoint(
         "GET /assistants/{assistant_id}/files/{file_id}",
-        "`created_at` is the earliest time it can have been added",
+        "`created_at` is the earliest time at which it can have been added",
     ),
     _endpoint(
         f"GET {_THREAD}/messages/{{message_id}}/files",
@@ -105,7 +105,7 @@ DIFFERENCES = (
     ),
     _endpoint(
         "GET /health",
-        "outside `/v1`: [is the server alive, and what does it do](compatibility.md#health)",
+        "outside `/v1`: [the server's state](compatibility.md#health)",
     ),
     _endpoint("GET /metrics", "outside `/v1`: [metrics](metrics.md)"),
     # --- models and sampling ------------------------------------------------------------------
@@ -117,22 +117,26 @@ DIFFERENCES = (
     Difference(
         _GENERATING,
         ("temperature", "top_p"),
-        "where nobody gives one, the model's manifest decides; 1 is shown",
+        "if unset, the model's manifest decides, and 1 is shown",
     ),
-    Difference(_GENERATING, ("reasoning_effort",), "changes nothing"),
+    Difference(_GENERATING, ("reasoning_effort",), "has no effect"),
     Difference(
         _ASSISTANTS + _RUNS,
         ("tools",),
-        "no two functions of one name; schemas must be ones that can be enforced",
+        "names of functions must be unique; schemas must be enforceable",
     ),
     Difference(
         _ASSISTANTS + _RUNS, ("tools[].function",), "arguments always fit the schema, strict or not"
     ),
-    Difference(_ASSISTANTS + _RUNS, ("tools[].file_search",), "every ranker is the one there is"),
+    Difference(
+        _ASSISTANTS + _RUNS,
+        ("tools[].file_search",),
+        "every ranker means the same search by meaning and words",
+    ),
     Difference(
         _ASSISTANTS + _RUNS + _CHAT,
         ("response_format",),
-        "always enforced; schemas must be ones that can be",
+        "always enforced; schemas must be enforceable",
     ),
     Difference(
         _RUNS,
@@ -142,11 +146,9 @@ DIFFERENCES = (
     Difference(
         _RUNS + _CHAT,
         ("parallel_tool_calls",),
-        "guided models call several functions only where a question clearly asks for them",
+        "guided models call several functions only if the question clearly asks for them",
     ),
-    Difference(
-        _RUNS, ("truncation_strategy.type",), "with `last_messages` the number must be given"
-    ),
+    Difference(_RUNS, ("truncation_strategy.type",), "`last_messages` requires the number"),
     Difference(
         _RUNS,
         ("truncation_strategy.last_messages",),
@@ -161,7 +163,7 @@ DIFFERENCES = (
     ),
     # --- files and stores ---------------------------------------------------------------------
     Difference(("POST /uploads",), ("purpose",), "also `user_data` and `evals`"),
-    Difference(_SEARCH, ("rewrite_query",), "changes nothing"),
+    Difference(_SEARCH, ("rewrite_query",), "has no effect"),
     Difference(_SEARCH, ("filters",), "values of another type never match"),
     Difference(
         _SEARCH,
@@ -169,7 +171,9 @@ DIFFERENCES = (
         "`in` and `nin` take an array, the others one value",
     ),
     Difference(
-        _SEARCH, ("ranking_options", "ranking_options.ranker"), "every ranker is the one there is"
+        _SEARCH,
+        ("ranking_options", "ranking_options.ranker"),
+        "every ranker means the same search by meaning and words",
     ),
     # --- chat completions and embeddings ------------------------------------------------------
     Difference(_CHAT, ("n",), "1 only"),
@@ -207,11 +211,11 @@ DIFFERENCES = (
             "user",
             "verbosity",
         ),
-        "changes nothing",
+        "has no effect",
     ),
     Difference(("POST /embeddings",), ("input",), "text only; token ids are refused"),
     Difference(("POST /embeddings",), ("dimensions",), "the model's own number only"),
-    Difference(("POST /embeddings",), ("user",), "changes nothing"),
+    Difference(("POST /embeddings",), ("user",), "has no effect"),
     # --- ours ---------------------------------------------------------------------------------
     Difference(("GET /files",), ("before",), "as in the other lists"),
     Difference(ALL, ("include",), "`include[]` without brackets"),
@@ -232,15 +236,15 @@ DIFFERENCES = (
 HEADERS: dict[str, tuple[Status, str]] = {
     "Authorization": (
         "differs",
-        "any key or none, until there is one in `server.api_keys` or made on the command line",
+        "any key or none, until `server.api_keys` is set or a key is made",
     ),
     "OpenAI-Beta": (
         "differs",
-        "`assistants=v1` is version 1, which the hosted API refuses by now; all else is version 2",
+        "`assistants=v1` is version 1, which the hosted API refused at last; else version 2",
     ),
-    "OpenAI-Organization": ("differs", "ignored: the key alone says whose objects are meant"),
+    "OpenAI-Organization": ("differs", "ignored: the key alone decides the project"),
     "OpenAI-Project": ("differs", "ignored"),
-    "Idempotency-Key": ("no", "ignored: a repeated POST makes a second object"),
-    "Content-Type": ("differs", "not looked at, except for forms"),
+    "Idempotency-Key": ("no", "ignored: a repeated POST creates a second object"),
+    "Content-Type": ("differs", "ignored, except for forms"),
     "Accept": ("yes", ""),
 }

@@ -30,7 +30,7 @@ def insert(session: Session, name: str, project: str, sha256: str, ending: str) 
     """Keep a new key for the project of this name, which is made where there is none. Raises
     InvalidRequest when a key has that name, also a revoked one: logs may speak of it."""
     if session.scalar(select(ApiKeyRow.id).where(ApiKeyRow.name == name)) is not None:
-        raise InvalidRequest(f"There is a key '{name}' already. Choose another name.", param="name")
+        raise InvalidRequest(f"A key '{name}' already exists. Choose another name.", param="name")
     row = ApiKeyRow(
         id=ids.new_id("api_key"),
         project_id=projects.find_or_make(session, project),
@@ -66,7 +66,7 @@ def revoke(session: Session, wanted: str) -> ApiKey:
     if row is None:
         raise ResourceNotFound(f"There is no key '{wanted}'.")
     if row.revoked_at is not None:
-        raise InvalidRequest(f"The key '{row.name}' was revoked before.")
+        raise InvalidRequest(f"The key '{row.name}' is already revoked.")
     row.revoked_at = clock.now()
     project = session.get_one(ProjectRow, row.project_id)
     return _shown(row, project.name)

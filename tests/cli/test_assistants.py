@@ -74,7 +74,7 @@ def test_what_was_written_in_the_editor_is_not_lost(
         "sed -i s/kind/brief/": (0, "Changed"),
         "true": (0, "Nothing is changed"),
         "sed -i s/model/modle/": (2, "There is no field 'modle'"),
-        "sed -i s/=/:/": (2, "This is no TOML"),
+        "sed -i s/=/:/": (2, "This is not valid TOML"),
         "false": (1, "ended with code 1"),
         "no-such-editor": (2, "cannot be started"),
     }
@@ -109,7 +109,7 @@ def test_text_for_people_reads_back_as_it_was(engine: ScriptedEngine, instructio
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("temperature = 'hot'", "of the wrong kind"),
+        ("temperature = 'hot'", "has the wrong type"),
         ("tools = ['wand']", "There is no tool 'wand'"),
         ("tools = [1]", "There is no tool '1'"),
         ("wand = 1", "There is no field 'wand'"),

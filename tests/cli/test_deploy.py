@@ -88,7 +88,7 @@ def test_systemd_takes_the_unit(tmp_path: Path, folder: str) -> None:
 
 @pytest.mark.parametrize("user", ["", "a b", "root\nExecStart=/bin/sh", "-x", "Größe"])
 def test_a_name_that_is_none_is_refused(tmp_path: Path, user: str) -> None:
-    with pytest.raises(ConfigError, match="no name of a user"):
+    with pytest.raises(ConfigError, match="not a user name"):
         deploy.systemd_unit(load_settings(tmp_path), user)
 
 

@@ -89,7 +89,7 @@ def test_a_search_shows_page_line_and_heading(capsys: pytest.CaptureFixture[str]
     name, _, rest = first.partition(":")
     number, heading = rest.split(maxsplit=1)
     text = all_pages()[name].path.read_text(encoding="utf-8").splitlines()
-    assert (name, heading) == ("errors", "Trying again")
+    assert (name, heading) == ("errors", "Retries")
     assert text[int(number) - 1].replace("`", "") == line.strip()
 
 
@@ -99,7 +99,7 @@ def test_a_search_shows_page_line_and_heading(capsys: pytest.CaptureFixture[str]
 )
 def test_one_thing_at_a_time(wishes: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*wishes) == 2
-    assert "one at a time" in " ".join(capsys.readouterr().err.split())
+    assert "only one of a page" in " ".join(capsys.readouterr().err.split())
 
 
 def test_where_pages_lie(capsys: pytest.CaptureFixture[str]) -> None:

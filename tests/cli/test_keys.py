@@ -41,9 +41,9 @@ def test_a_revoked_key_stays_on_the_list(capsys: pytest.CaptureFixture[str]) -> 
     ("before", "arguments", "said"),
     [
         ((), ("revoke", "nobody"), "There is no key 'nobody'."),
-        ((("create", "a"), ("revoke", "a")), ("revoke", "a"), "was revoked before"),
-        ((("create", "a"),), ("create", "a"), "There is a key 'a' already."),
-        ((("create", "a"), ("revoke", "a")), ("create", "a"), "There is a key 'a' already."),
+        ((("create", "a"), ("revoke", "a")), ("revoke", "a"), "is already revoked"),
+        ((("create", "a"),), ("create", "a"), "A key 'a' already exists."),
+        ((("create", "a"), ("revoke", "a")), ("create", "a"), "A key 'a' already exists."),
         ((), ("create", " "), "A name has 1 to 64 printable characters."),
         ((), ("create", "a\x1b[2J"), "A name has 1 to 64 printable characters."),
         ((), ("create", "a", "--project", "p" * 65), "A project has 1 to 64"),

@@ -118,7 +118,7 @@ def words(text: str) -> str:
     ("arguments", "said"),
     [
         (("add", "absent.gguf"), "does not exist"),
-        (("add", "."), "holds 2 models; say which with --file: text.gguf, tiny.gguf"),
+        (("add", "."), "holds 2 models; choose one with --file: text.gguf, tiny.gguf"),
         (("add", "text.gguf"), "not a GGUF file"),
         (("show", "absent"), "`absent` does not exist"),
         (("remove", "absent"), "`absent` does not exist"),

@@ -42,7 +42,7 @@ def test_of_several_one_is_chosen_and_then_shown(run: Run, url: str) -> None:
     code, out, err = run("pull", REPO, "--mirror", url)
     assert code == 2
     assert "tiny-Q4_K_M.gguf" in out and "Q8_0" in out
-    assert "say which with --quant or --file" in err and "mmproj.gguf is an image" in err
+    assert "choose one with --quant or --file" in err and "mmproj.gguf is an image" in err
     assert run("pull", REPO, "--mirror", url, "--list")[0] == 0
     code, out, _ = run("pull", REPO, "--mirror", url, "--quant", "q4_k_m")
     assert (code, out.splitlines()[0]) == (0, "Added tiny-q4_k_m (3.6 kB, licence mit).")
@@ -57,7 +57,7 @@ def test_a_failure_is_one_line_and_exit_code_1(run: Run, url: str, server: Behav
     server.page = b"<html>"
     code, out, err = run("pull", f"{url}/mirror/tiny-Q8_0.gguf")
     assert (code, out) == (1, "")
-    assert "is a web page and no model" in words(err)
+    assert "is a web page, not a model" in words(err)
 
 
 def test_without_a_sum_that_is_said(run: Run, url: str) -> None:

@@ -158,7 +158,7 @@ def test_a_type_that_fails_does_not_end_the_others(run: Run, home: Path, mine: C
     [
         (("absent",), "`absent` does not exist"),
         (("all-minilm-l6-v2",), "of kind embedding"),
-        (("mine", "--types", "q9"), "`q9` is no element type"),
+        (("mine", "--types", "q9"), "`q9` is not an element type"),
         (("mine", "--types", " , "), "names nothing"),
         (("mine", "--types", "q4_1"), "names nothing"),
     ],

@@ -67,5 +67,5 @@ def test_missing_data_is_said(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unknown_set_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="`squad` is no set; there are own, chunking"):
+    with pytest.raises(ConfigError, match="`squad` is not a set; there are own, chunking"):
         third_party("squad", None)

@@ -117,13 +117,13 @@ def test_a_folder_with_one_model_is_that_model(tmp_path: Path) -> None:
 
 def test_of_several_one_is_named(tmp_path: Path) -> None:
     write(tmp_path / "repo", {"a.gguf": gguf(), "b.gguf": gguf()})
-    with pytest.raises(ConfigError, match="holds 2 models; say which with --file: a.gguf, b.gguf"):
+    with pytest.raises(ConfigError, match="holds 2 models; choose one with --file: a.gguf, b.gguf"):
         find_given(tmp_path / "repo")
     assert find_given(tmp_path / "repo", "b.gguf").path.name == "b.gguf"
     for wrong in ("c.gguf", "../repo/a.gguf", "/etc/passwd"):
         with pytest.raises(ConfigError, match="there is a.gguf, b.gguf"):
             find_given(tmp_path / "repo", wrong)
-    with pytest.raises(ConfigError, match="is none"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         find_given(tmp_path / "repo" / "a.gguf", "b.gguf")
 
 

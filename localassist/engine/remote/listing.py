@@ -19,7 +19,7 @@ def find_card(listing: Any, wanted: str | None) -> dict[str, Any]:
     """
     cards = listing.get("data") if isinstance(listing, dict) else None
     if not isinstance(cards, list):
-        raise ModelLoadFailed("What listens there is no server of models.")
+        raise ModelLoadFailed("There is no model server at this address.")
     named: list[dict[str, Any]] = [
         card for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str)
     ]

@@ -175,7 +175,7 @@ class Download:
         where = plain(self.remote.url)
         if response.headers.get("content-type", "").startswith("text/html"):
             raise DownloadFailed(
-                f"{where} is a web page and no model: perhaps of a login, or of a proxy."
+                f"{where} is a web page, not a model: perhaps of a login or a proxy."
             )
         if response.headers.get("content-encoding", "identity") != "identity":
             raise DownloadFailed(f"{where} is sent compressed, although that was not asked for.")
@@ -227,7 +227,7 @@ class Download:
     def _no_model(self, start: bytes) -> DownloadFailed:
         self.discard()
         begin = f"it starts with the bytes {start[:16]!r}" if start else "it is empty"
-        return DownloadFailed(f"{plain(self.remote.url)} is no GGUF file: {begin}.")
+        return DownloadFailed(f"{plain(self.remote.url)} is not a GGUF file: {begin}.")
 
     def _fits(self, sha256: str) -> bool:
         return self.remote.sha256 in (None, sha256)

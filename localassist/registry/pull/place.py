@@ -59,9 +59,9 @@ def _parse_url(text: str) -> HubPlace | UrlPlace:
         host = parts.hostname
         _ = parts.port
     except ValueError as error:
-        raise ConfigError(f"{plain(text)} is no address: {error}.") from error
+        raise ConfigError(f"{plain(text)} is not an address: {error}.") from error
     if not host:
-        raise ConfigError(f"{plain(text)} is no address: it names no host.")
+        raise ConfigError(f"{plain(text)} is not an address: it names no host.")
     if parts.username is not None or parts.password is not None:
         raise ConfigError(
             "The address holds a user's name or password; put a token into an environment variable "
@@ -78,7 +78,7 @@ def check_hub(url: str) -> str:
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname or place.username:
         raise ConfigError(
-            f"`{url}` is no address of a hub; give one such as https://models.example.org."
+            f"`{url}` is not an address of a hub; give one such as https://models.example.org."
         )
     return url.rstrip("/")
 

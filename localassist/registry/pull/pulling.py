@@ -178,7 +178,7 @@ class Pull:
         if sha256 is not None:
             sha256 = sha256.strip().lower()
             if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-                raise ConfigError("--sha256 wants the 64 hex digits of a SHA-256 sum.")
+                raise ConfigError("--sha256 needs the 64 hex digits of a SHA-256 checksum.")
             if len(offer.files) > 1:
                 return offer, sha256, "option"
             theirs = offer.files[0].sha256

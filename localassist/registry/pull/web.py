@@ -138,7 +138,7 @@ class Web:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise Interrupted(f"The connection to {plain(url)} broke.") from error
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise ConfigError(f"{plain(url)} is no address: {error}.") from error
+            raise ConfigError(f"{plain(url)} is not an address: {error}.") from error
 
     def check(self, response: httpx.Response) -> None:
         """Return if the answer is what was asked for; DownloadFailed says what it is instead."""
@@ -154,7 +154,7 @@ class Web:
                 f"{_token_advice(self._access)}"
             )
         if status == 407:
-            raise DownloadFailed("The proxy wants a user and a password (HTTP 407).")
+            raise DownloadFailed("The proxy requires a user and a password (HTTP 407).")
         if status in (404, 410):
             raise DownloadFailed(f"{where} does not exist (HTTP {status}); check its spelling.")
         raise DownloadFailed(f"{where} cannot be fetched (HTTP {status}).")
@@ -203,7 +203,7 @@ def _check_redirect(response: httpx.Response) -> None:
     try:
         following = here.join(response.headers["location"])
     except (httpx.InvalidURL, ValueError) as error:
-        raise DownloadFailed(f"{where} what is no address.") from error
+        raise DownloadFailed(f"{where} what is not an address.") from error
     if here.scheme == "https" and following.scheme != "https":
         raise DownloadFailed(f"{where} an address that is not encrypted.")
     if following.scheme not in ("http", "https"):

@@ -107,7 +107,9 @@ def _text_kind(head: bytes, suffix: str) -> str:
                 f"The file is named .{suffix} but holds {what}. Give it the right extension and "
                 "add it again."
             )
-        raise UnreadableFile(f"The file is named .{suffix} but is none, or its start is damaged.")
+        raise UnreadableFile(
+            f"The file is named .{suffix} but is not one, or its start is damaged."
+        )
     if suffix:
         return suffix
     if not _is_text(head):

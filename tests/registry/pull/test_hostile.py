@@ -93,7 +93,7 @@ def test_sizes_that_no_file_has_are_not_believed(tmp_path: Path, size: object) -
     def page(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=iter([b"no model at all"]))
 
-    with pytest.raises(DownloadFailed, match="no GGUF file"):
+    with pytest.raises(DownloadFailed, match="not a GGUF file"):
         pull(tmp_path, hub({"size": size}, page))
 
 
@@ -190,7 +190,7 @@ def test_names_from_a_list_stay_in_their_folder(tmp_path: Path) -> None:
         "a\r\nb: c.gguf",
         "\x1b]0;x\x07.gguf",
     ):
-        with pytest.raises(DownloadFailed, match="no GGUF file"):
+        with pytest.raises(DownloadFailed, match="not a GGUF file"):
             pull(
                 tmp_path / "home",
                 hub({"path": name}, lambda _: httpx.Response(200, content=iter([b"no model"]))),

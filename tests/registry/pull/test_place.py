@@ -58,7 +58,7 @@ def test_secrets_in_an_address_are_refused_and_never_shown() -> None:
 
 @pytest.mark.parametrize("url", ["hub", "file:///x", "https://u:p@hub"])
 def test_a_hub_is_an_address(url: str) -> None:
-    with pytest.raises(ConfigError, match="no address of a hub"):
+    with pytest.raises(ConfigError, match="not an address of a hub"):
         check_hub(url)
 
 

@@ -201,7 +201,7 @@ def test_a_web_page_is_no_model(world: World) -> None:
     with pytest.raises(DownloadFailed, match="web page"):
         world.pull(f"MIRROR/{NAME}")
     world.server.page, world.server.files = None, {NAME: b"PK\3\4" + bytes(100)}
-    with pytest.raises(DownloadFailed, match="no GGUF file"):
+    with pytest.raises(DownloadFailed, match="not a GGUF file"):
         world.pull(f"MIRROR/{NAME}")
     assert world.left == []
 

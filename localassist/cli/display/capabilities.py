@@ -20,13 +20,14 @@ _FIRST_KONSOLE = 220_400  # the version since which Konsole knows kitty's protoc
 
 def image_way(console: Console, environment: Mapping[str, str] = os.environ) -> str | None:
     """``kitty``, ``iterm2``, ``sixel``, ``blocks`` for coloured characters, or None."""
-    has_colours = console.color_system in ("256", "truecolor") and not console.no_color
-    if not console.is_terminal or console.is_dumb_terminal or not has_colours:
+    if not console.is_terminal or console.is_dumb_terminal or console.no_color:
         return None
     way = _known(environment)
     if way == "ask":
-        return "sixel" if _SIXELS in attributes(console) else "blocks"
-    return way
+        way = "sixel" if _SIXELS in attributes(console) else "blocks"
+    # Terminals with graphics may be called by names of others that have few colours.
+    has_colours = console.color_system in ("256", "truecolor")
+    return way if way != "blocks" or has_colours else None
 
 
 def _known(environment: Mapping[str, str]) -> str:

@@ -62,7 +62,11 @@ def test_the_way_is_that_of_the_terminal(
 def test_a_terminal_that_answers_gets_sixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(capabilities, "attributes", lambda _: ["62", "4", "22"])
-    assert image_way(Terminal().console(), {"TERM": "xterm", "XTERM_VERSION": "1"}) == "sixel"
+    few_colours = Terminal().console(color_system="standard")
+    for console in (Terminal().console(), few_colours):
+        assert image_way(console, {"TERM": "xterm", "XTERM_VERSION": "1"}) == "sixel"
+        assert image_way(console, {"TERM": "mlterm"}) == "sixel"
+    assert image_way(few_colours, {"TERM": "xterm"}) is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminals import ALT_ENTER, CTRL_C, CTRL_D, TAB, scripted_terminal
+from tests.cli.test_chat_tools import call
 
 CONTROL = re.compile(rb"\x1b\[[0-9;]*[34]\dm")  # a colour
 
@@ -80,6 +81,23 @@ def test_a_terminal_that_can_do_little(
     assert not CONTROL.search(seen.raw)
     if environ.get("TERM") == "dumb":
         assert not re.search(rb"\x1b\[[0-9]", seen.raw)  # nothing moves the cursor
+
+
+def test_a_function_that_takes_long_is_stopped_without_a_trace_of_the_key(tmp_path: Path) -> None:
+    tools = tmp_path / "tools.py"
+    tools.write_text("import time\n\ndef wait() -> None:\n    time.sleep(600)\n")
+    arguments = ("chat", "--yes", "--tools", str(tools))
+    with scripted_terminal(tmp_path / "home", call("wait"), arguments=arguments) as seen:
+        seen.wait_for("Ctrl-D leaves")
+        seen.wait_for_prompt()
+        seen.type("Wait!\r")
+        seen.wait_for("→ wait()")
+        seen.type(CTRL_C)
+        seen.wait_for("Stopped. What was said so far stays")
+        seen.wait_for_prompt()
+        assert "^C" not in seen.text
+        seen.type(CTRL_D)
+        assert seen.end() == 0
 
 
 def test_a_data_folder_of_a_newer_release_is_a_line(tmp_path: Path) -> None:

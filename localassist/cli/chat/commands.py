@@ -43,7 +43,9 @@ def run_command(session: Session, line: str) -> None:
         near = _nearest(name)
         if near is None:  # a text, it seems: one slash is missing
             session.draft = line
-        raise CommandError(_unknown(name, near))
+        raise CommandError(
+            f"{_unknown(name, near)} To send a line that begins with a slash, double it."
+        )
     argument = argument.strip()
     if argument and not command.arguments:
         raise CommandError(f"/{name} takes no arguments.")
@@ -59,9 +61,7 @@ def _nearest(name: str) -> str | None:
 
 def _unknown(name: str, near: str | None) -> str:
     meant = "/help lists those there are." if near is None else f"Did you mean /{near}?"
-    return (
-        f"There is no command /{name}. {meant} To send a line that begins with a slash, double it."
-    )
+    return f"There is no command /{name}. {meant}"
 
 
 def _help(session: Session, argument: str) -> None:

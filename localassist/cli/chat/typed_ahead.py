@@ -31,8 +31,10 @@ class TypedAhead:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The terminal as programs expect it that ask something themselves."""
+        """The terminal as programs expect it that ask something themselves; only Ctrl-C is not
+        shown in front of what is said about it."""
         self._restore()
+        self._hide_controls()
         try:
             yield
         finally:
@@ -49,6 +51,15 @@ class TypedAhead:
         changed[0] &= ~termios.ICRNL
         changed[3] &= ~(termios.ECHO | termios.ICANON)
         changed[3] |= termios.NOFLSH  # Ctrl-C keeps what is typed
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, changed)
+
+    def _hide_controls(self) -> None:
+        if self._before is None:
+            return
+        import termios
+
+        changed: list[Any] = [*self._before]
+        changed[3] &= ~termios.ECHOCTL
         termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, changed)
 
     def _restore(self) -> None:

@@ -271,8 +271,12 @@ def test_what_could_not_be_sent_is_not_lost(
 
     monkeypatch.setitem(COMMANDS, "title", replace(COMMANDS["title"], run=delete))
     # Ctrl-U takes what stands there away, and Ctrl-Y brings it back.
-    assert terminal("First?\r/title x\rSecond?\r\x15/new\r\x19\r/exit\r") == 0
+    assert terminal("First?\r/title x\rSecond?\r\x15/threads\r\x19\r/exit\r") == 0
     assert texts(localassist_home)[0] == "Second?"
-    assert "This conversation has been deleted. /new begins another one." in " ".join(
-        capsys.readouterr().err.split()
-    )
+    said = " ".join(capsys.readouterr().err.split())
+    assert "This conversation has been deleted. What you ask next begins another one." in said
+    # Nothing offers to go on with one that is gone.
+    assert terminal("/title x\r/save a.md\r/exit\r", "--resume") == 0
+    assert "To go on" not in capsys.readouterr().err
+    assert terminal("", "--resume") == 1
+    assert "The last conversation has been deleted." in capsys.readouterr().err

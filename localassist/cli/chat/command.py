@@ -78,6 +78,7 @@ def chat(
 
     settings: Settings = context.obj
     context.with_resource(failures_said_once())
+    is_last = resume and thread_id is None
     if resume:
         thread_id = thread_id or _last_thread(settings.home)
     elif thread_id is not None:
@@ -94,7 +95,7 @@ def chat(
             remember = partial(_remember, settings.home)
             conversation = Conversation(client, default_model(settings), functions, remember)
             if thread_id is not None:
-                conversation.resume(thread_id)
+                _resume(conversation, thread_id, is_last=is_last)
             set_up(conversation, assistant, docs, runs_code=code, fields=fields)
             conversation.attached += files
             try:
@@ -245,6 +246,18 @@ def _piped_question() -> str:
 
 def _remember(home: Path, thread_id: str) -> None:
     (home / _LAST_THREAD).write_text(thread_id, encoding="ascii")
+
+
+def _resume(conversation: Conversation, thread_id: str, *, is_last: bool) -> None:
+    from localassist.client.client import NotFoundError
+
+    try:
+        conversation.resume(thread_id)
+    except NotFoundError:
+        if not is_last:
+            raise
+        begin = "To begin another one: localassist chat"
+        fail(f"The last conversation has been deleted. {begin}", EXIT_FAILURE)
 
 
 def _last_thread(home: Path) -> str:

@@ -114,7 +114,7 @@ class Session:
         except APIError as error:
             report(explain(error))
             if getattr(error, "status_code", None) == 404:
-                self._say_if_gone()
+                self._leave_if_gone()
         except OSError as error:
             report(explain_os(error))
         except KeyboardInterrupt:
@@ -124,14 +124,15 @@ class Session:
         if self.conversation.unsent is not None:
             self.draft, self.conversation.unsent = self.conversation.unsent, None
 
-    def _say_if_gone(self) -> None:
+    def _leave_if_gone(self) -> None:
         from localassist.client.client import NotFoundError
 
         try:
             if self.conversation.thread_id is not None:
                 self.conversation.client.beta.threads.retrieve(self.conversation.thread_id)
         except NotFoundError:
-            say("This conversation has been deleted. /new begins another one.")
+            self.conversation.leave()
+            say("This conversation has been deleted. What you ask next begins another one.")
 
 
 def say(text: str) -> None:

@@ -263,6 +263,7 @@ async def _stoppable(
     except asyncio.CancelledError:
         stopped.set()
         await asyncio.wait({task})
-        if is_last and not task.cancelled() and task.exception() is None:
+        was_done = not task.cancelled() and task.exception() is None  # also takes note of it
+        if is_last and was_done:
             return task.result()
         raise

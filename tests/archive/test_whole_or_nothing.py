@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import sqlite3
@@ -69,7 +70,9 @@ def test_a_failure_in_the_middle_leaves_nothing(
 
 
 @pytest.mark.parametrize("phase", ["reading", "objects"])
-async def test_who_stops_an_import_stops_all_of_it(tmp_path: Path, phase: str) -> None:
+async def test_who_stops_an_import_stops_all_of_it(
+    tmp_path: Path, phase: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Cancelled while it reads, and in the middle of its transaction."""
     dump = hosted.write(tmp_path / "dump")
     reached, go_on = asyncio.Event(), threading.Event()
@@ -89,6 +92,9 @@ async def test_who_stops_an_import_stops_all_of_it(tmp_path: Path, phase: str) -
             await task
         done = await archive.load(dump, "default", is_dry=True)
         assert not done.problems and done.tally["threads"] == {"new": 2}
+    del task
+    gc.collect()
+    assert not caplog.records  # of an exception that nobody has looked at
 
 
 @pytest.mark.parametrize("project", ["default", "another"])

@@ -34,7 +34,7 @@ from localassist.bundle.files import (
 from localassist.bundle.machine import cpu_flags
 from localassist.bundle.manifest import Licence, Manifest, PackedFile, TargetFacts, to_json
 from localassist.bundle.own_wheel import repack
-from localassist.bundle.plan import Item, Plan, Request, Say, TargetPlan
+from localassist.bundle.plan import Item, Plan, Request, Say, TargetPlan, pinned_version
 from localassist.bundle.signature import sign
 from localassist.bundle.tar import TarWriter
 from localassist.bundle.targets import newest_glibc, required_flags
@@ -117,7 +117,7 @@ def create(
         targets = [_stage_target(staged, t, own_wheel, compiled, on_item) for t in plan.targets]
         plan = dataclasses.replace(plan, targets=tuple(targets))
         _stage_rest(staged, request)
-        facts = tuple(_facts(staged, target, request) for target in plan.targets)
+        facts = tuple(_facts(staged, target) for target in plan.targets)
         licences = [*_licences(staged), *_model_licences(request)]
         manifest = _manifest(staged, facts, tuple(licences), request)
         say("packing")
@@ -181,7 +181,7 @@ def _stage_target(
     return dataclasses.replace(plan, packages=tuple(packages))
 
 
-def _facts(staged: _Staged, plan: TargetPlan, request: Request) -> TargetFacts:
+def _facts(staged: _Staged, plan: TargetPlan) -> TargetFacts:
     wheels = [staged.files[f"{WHEELS}/{item.filename}"] for item in plan.packages]
     kernel = [staged.files[f"{KERNEL}/{item.filename}"] for item in plan.kernel]
     lines = [
@@ -196,8 +196,8 @@ def _facts(staged: _Staged, plan: TargetPlan, request: Request) -> TargetFacts:
         python=plan.target.python,
         requirements=requirements,
         glibc=newest_glibc([needed_glibc(path) for path in (*wheels, *kernel)]),
-        cpu=request.cpu,
-        cpu_flags=_cpu_flags(plan, request),
+        cpu=plan.target.cpu,
+        cpu_flags=required_flags(plan.target.cpu, cpu_flags()),
         libraries=needed_libraries(llama_wheel) if llama_wheel else (),
         has_kernel=bool(kernel),
         installed_bytes=sum(installed_bytes(path) for path in wheels),
@@ -205,19 +205,19 @@ def _facts(staged: _Staged, plan: TargetPlan, request: Request) -> TargetFacts:
     )
 
 
-def _cpu_flags(plan: TargetPlan, request: Request) -> tuple[str, ...]:
-    """The levels are those of x86-64; elsewhere the installer's trial start decides."""
-    is_x86 = plan.target.architecture == "x86_64"
-    return required_flags(request.cpu, cpu_flags()) if is_x86 else ()
+def to_be_compiled(plan: Plan) -> str:
+    """The level of processors for which llama.cpp is still to be compiled, empty where it is there:
+    only one can be, that of this platform."""
+    waiting = (t for t in plan.targets for item in t.packages if not item.url)
+    return next((t.target.cpu for t in waiting), "")
 
 
 def _compile(plan: Plan, cache: Path, say: Say) -> Path | None:
     """llama.cpp, where a target's wheel of it is still to be compiled: one serves every Python."""
-    for target in plan.targets:
-        for item in target.packages:
-            if not item.url:
-                return llama.compile_wheel(cache, item.version, plan.request.cpu, say)
-    return None
+    level = to_be_compiled(plan)
+    if not level:
+        return None
+    return llama.compile_wheel(cache, pinned_version("llama-cpp-python"), level, say)
 
 
 def _from_file(item: Item, wheel: Path) -> Item:

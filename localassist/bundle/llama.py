@@ -18,7 +18,7 @@ from pathlib import Path
 
 from localassist.bundle.own_wheel import write_stub
 from localassist.bundle.pip import build
-from localassist.bundle.targets import cmake_arguments
+from localassist.bundle.targets import Target, cmake_arguments
 from localassist.errors import BundleError
 
 NAME = "llama_cpp_python"
@@ -35,12 +35,12 @@ def given_wheel(folders: tuple[Path, ...], platform: str, version: str) -> Path 
     return None
 
 
-def check_can_be_had(platform: str, here: str, version: str, cpu: str) -> None:
+def check_can_be_had(target: Target, here: str, version: str) -> None:
     """BundleError that says how to get the wheel of a platform that is not this one."""
-    if platform != here:
+    if target.platform != here:
         raise BundleError(
-            f"{_PACKAGE} {version} for {platform} is missing: it has to be compiled on such a "
-            f'machine. There: CMAKE_ARGS="{cmake_arguments(cpu)}" pip wheel --no-deps '
+            f"{_PACKAGE} {version} for {target.platform} is missing: it has to be compiled on such "
+            f'a machine. There: CMAKE_ARGS="{cmake_arguments(target.cpu)}" pip wheel --no-deps '
             f"--no-cache-dir --no-binary {_PACKAGE} -w wheels {_PACKAGE}=={version}; then give "
             "that folder here: --wheels wheels"
         )

@@ -20,15 +20,20 @@ from localassist.errors import BundleError
 from localassist.programs import Ended, run_program
 
 # pip chooses wheels for another machine, but asks this one about conditions such as
-# `python_version < "3.11"` (pip#11664): they are answered for the other one here.
+# `python_version < "3.11"` (pip#11664), and whether its Python is new enough for a package: both
+# are answered for the other one here.
 _FOR_ANOTHER_MACHINE = """
 import json, sys
+from pip._internal.resolution.resolvelib import factory
 from pip._vendor.packaging import markers
 answers = json.loads(sys.argv.pop(1))
 ours = markers.default_environment
 markers.default_environment = lambda: {**ours(), **answers}
 if not markers.Marker('python_version == "%s"' % answers["python_version"]).evaluate():
     sys.exit("ERROR: this release of pip cannot be asked for another machine")
+version = tuple(map(int, answers["python_full_version"].split(".")))
+of_python = factory.RequiresPythonCandidate
+factory.RequiresPythonCandidate = lambda _: of_python(version)
 from pip._internal.cli.main import main
 sys.exit(main())
 """
@@ -36,7 +41,9 @@ NEWEST_PATCH = 99
 """Later than any patch release of a Python."""
 
 _NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
-_QUIET = ("--quiet", "--disable-pip-version-check", "--no-input")
+_CONFLICT = re.compile(r"^The conflict is caused by:\n((?: +.+\n)+)", re.MULTILINE)
+_PINNED = re.compile(r"\(constraint\) (\S+)")
+_QUIET = ("--progress-bar", "off", "--disable-pip-version-check", "--no-input")
 
 
 class PipFailed(BundleError):
@@ -118,9 +125,13 @@ def _resolved(item: Mapping[str, Any]) -> Resolved:
 
 def _failure(done: Ended) -> PipFailed:
     found = _NO_WHEEL.search(done.said)
-    reason = found[0] if found else done.reason
+    reason, missing = (found[0], found[1]) if found else (done.reason, None)
+    if conflict := _CONFLICT.search(done.said):
+        reason = "; ".join(line.strip() for line in conflict[1].splitlines())
+        pinned = _PINNED.search(reason)
+        missing = pinned[1] if pinned else None
     if "No space left on device" in done.said:
         reason = "the disk is full"
     elif "connection broken" in done.said or "NewConnectionError" in done.said:
         reason = f"the package index cannot be reached ({reason})"
-    return PipFailed(f"pip: {reason}", found[1] if found else None)
+    return PipFailed(f"pip: {reason}", missing)

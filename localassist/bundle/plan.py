@@ -16,7 +16,7 @@ from localassist.bundle.models import PackedModel
 from localassist.bundle.own_wheel import constraints_file
 from localassist.bundle.pip import NEWEST_PATCH, PipFailed, Resolved, build, resolve
 from localassist.bundle.sizes import ask_sizes
-from localassist.bundle.targets import CPU_DEFAULT, Target
+from localassist.bundle.targets import Target
 from localassist.errors import BundleError
 from localassist.sandbox.guest import guest_folder
 
@@ -36,7 +36,6 @@ class Request:
 
     out: Path
     targets: tuple[Target, ...]
-    cpu: str = CPU_DEFAULT
     with_kernel: bool = True
     models: tuple[PackedModel, ...] = ()
     wheels: tuple[Path, ...] = ()
@@ -113,8 +112,8 @@ def _llama_here(request: Request, target: Target, cache: Path, version: str) -> 
     """The wheel of llama-cpp-python, None where it is still to be compiled."""
     if given := llama.given_wheel(request.wheels, target.platform, version):
         return given
-    llama.check_can_be_had(target.platform, this_machine().platform, version, request.cpu)
-    return llama.kept_wheel(cache, version, request.cpu)
+    llama.check_can_be_had(target, this_machine().platform, version)
+    return llama.kept_wheel(cache, version, target.cpu)
 
 
 def _resolve_packages(
@@ -159,6 +158,12 @@ def _with_torch(
         if not request.torch_index or _has_torch(target, arguments[:-1]):
             raise
     arguments = ["--extra-index-url", request.torch_index, *arguments]
+    if not _has_torch(target, arguments[:-1]):  # else pip asks that index for every package
+        raise BundleError(
+            f"PyTorch {pinned_version('torch')}+cpu for {target.platform}, Python {target.python} "
+            f"is neither in pip's indexes nor at {request.torch_index}. Name an index that has it "
+            "(--torch-index), or give its wheel (--wheels)."
+        )
     return _resolve_building(target, arguments, folder), request.torch_index
 
 
@@ -206,8 +211,10 @@ def _build_missing(target: Target, name: str, folder: Path, why: PipFailed) -> N
         if not is_pure and target.platform != this_machine().platform:
             wheel.unlink()
             raise BundleError(
-                f"{name} has no wheel for {target.platform}, Python {target.python}. Build it on "
-                "such a machine (pip wheel --no-deps) and give its folder with --wheels."
+                f"{name} {pinned_version(name)} has no wheel for {target.platform}, Python "
+                f"{target.python}, glibc {target.glibc}. There may be one for a newer --glibc; "
+                "else build it on such a machine (pip wheel --no-deps) and give its folder with "
+                "--wheels."
             ) from why
 
 

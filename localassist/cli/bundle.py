@@ -55,9 +55,20 @@ def create(
         ),
     ] = None,
     cpu: Annotated[
-        str, typer.Option(help="What llama.cpp is compiled for: x86-64-v2, -v3, -v4, or native.")
-    ] = "x86-64-v3",
-    glibc: Annotated[str, typer.Option(help="The oldest C library of the targets.")] = "2.31",
+        list[str] | None,
+        typer.Option(
+            help="What llama.cpp is compiled for: x86-64-v2, -v3, -v4, armv8-a, armv8.2-a or "
+            "native; may be given again, for another platform. By default x86-64-v3 and armv8.2-a."
+        ),
+    ] = None,
+    glibc: Annotated[
+        str,
+        typer.Option(
+            help="The oldest C library of the targets, such as 2.31. By default the oldest that "
+            "all packages are published for.",
+            show_default=False,
+        ),
+    ] = "",
     no_kernel: Annotated[
         bool, typer.Option("--no-kernel", help="Leave out the code interpreter's packages.")
     ] = False,
@@ -85,8 +96,7 @@ def create(
     with _explained(out):
         request = Request(
             out=out.absolute(),
-            targets=_targets(platform or [], python or [], glibc),
-            cpu=_check_cpu(cpu),
+            targets=_targets(platform or [], python or [], glibc, cpu or []),
             with_kernel=not no_kernel,
             models=tuple(_models(settings, models or [])),
             wheels=tuple(_check_folder(folder) for folder in wheels or ()),
@@ -153,7 +163,7 @@ def _create(request: Request, cache: Path, *, is_agreed: bool) -> None:
 
 
 def _show_plan(plan: Plan) -> None:
-    from localassist.bundle.create import group_sizes
+    from localassist.bundle.create import group_sizes, to_be_compiled
 
     table = new_table()
     table.add_column("what", overflow="fold")
@@ -168,9 +178,8 @@ def _show_plan(plan: Plan) -> None:
     free = free_bytes(plan.request.out.parent)
     table.add_row("free disk", "", size(free))
     console.print(table)
-    compiled = any(not item.url for item in plan.items("wheels"))
-    if compiled:
-        say(f"llama.cpp is still to be compiled for {plan.request.cpu} (25 MB, some minutes).")
+    if level := to_be_compiled(plan):
+        say(f"llama.cpp is still to be compiled for {level} (25 MB, some minutes).")
 
 
 def _show(verified: Verified) -> None:
@@ -193,24 +202,14 @@ def _show(verified: Verified) -> None:
     say(f"signed {signed}" if verified.is_signed else "not signed")
 
 
-def _targets(platforms: list[str], pythons: list[str], glibc: str) -> tuple[Target, ...]:
+def _targets(
+    platforms: list[str], pythons: list[str], glibc: str, cpus: list[str]
+) -> tuple[Target, ...]:
     from localassist.bundle.machine import this_machine
-    from localassist.bundle.targets import Target
+    from localassist.bundle.targets import choose_targets
 
     here = this_machine()
-    return tuple(
-        Target(platform, python, glibc)
-        for platform in dict.fromkeys(platforms or [here.platform])
-        for python in dict.fromkeys(pythons or [here.python])
-    )
-
-
-def _check_cpu(cpu: str) -> str:
-    from localassist.bundle.targets import CPU_LEVELS
-
-    if cpu not in CPU_LEVELS:
-        fail(f"--cpu {cpu} is not one of {', '.join(CPU_LEVELS)}.")
-    return cpu
+    return choose_targets(platforms or [here.platform], pythons or [here.python], glibc, cpus)
 
 
 def _models(settings: Settings, names: list[str]) -> list[PackedModel]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from localassist.bundle import create as creating
 from localassist.bundle.create import check_space, group_sizes
 from localassist.bundle.machine import this_machine
 from localassist.bundle.own_wheel import repack
+from localassist.bundle.pip import PipFailed, resolve
 from localassist.bundle.plan import pinned_version
 from localassist.bundle.targets import Target
 from localassist.bundle.verify import verify
@@ -48,8 +50,9 @@ def test_conditions_are_answered_for_the_target(tiny: Tiny, tmp_path: Path) -> N
     older, other = "tomli; python_version < '3.11'", "arm; platform_machine == 'aarch64'"
     late = "late; python_full_version >= '3.11.4'"
     write_tiny(given, "tiny", "1.1", requires=(older, other, late))
-    for name in ("tomli", "arm", "late"):
-        write_tiny(given, name, pinned_version(name) if name == "tomli" else "1.0")
+    write_tiny(given, "tomli", pinned_version("tomli"))
+    write_tiny(given, "late", "1.0")
+    write_tiny(given, "arm", "1.0", python=">=3.12")
     found = {}
     for target in (
         Target("linux_x86_64", "3.10"),
@@ -101,6 +104,22 @@ def test_a_package_that_cannot_be_had_is_named(tiny: Tiny, tmp_path: Path) -> No
     (given / "tiny-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BundleError, match="No matching distribution found for tiny"):
         tiny.plan(tmp_path / "b.tar", wheels=(given,))
+
+
+def test_a_tested_version_that_cannot_be_had_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip speaks of a conflict then, and says with what only when it is not quiet."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    write_tiny(tmp_path, "tiny", "1.0")
+    top = write_tiny(tmp_path, "top", "1.0", requires=("tiny",))
+    pins = tmp_path / "pins.txt"
+    pins.write_text("tiny==2.0\n")
+    arguments = ["-c", str(pins), "--find-links", str(tmp_path), str(top)]
+    with pytest.raises(PipFailed, match=r"top 1\.0 depends on tiny; .*tiny==2\.0") as caught:
+        resolve(Target("linux_aarch64", "3.12"), arguments)
+    assert caught.value.missing == "tiny==2.0"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from localassist.bundle.manifest import Manifest, PackedFile, TargetFacts, from_
 from localassist.bundle.targets import (
     CPU_FLAGS,
     Target,
+    choose_targets,
     cmake_arguments,
     newest_glibc,
     required_flags,
@@ -31,6 +32,27 @@ def test_wheels_of_older_systems_run_on_newer_ones() -> None:
     assert "manylinux_2_31_x86_64" not in tags
     arm = Target("linux_aarch64", "3.11").wheel_platforms()
     assert "manylinux1_aarch64" not in arm and "manylinux2014_aarch64" in arm
+
+
+def test_what_is_not_said_is_the_platforms_default() -> None:
+    here, arm = Target("linux_x86_64", "3.11"), Target("linux_aarch64", "3.11")
+    assert (here.glibc, here.cpu) == ("2.31", "x86-64-v3")
+    assert (arm.glibc, arm.cpu) == ("2.35", "armv8.2-a")
+
+
+def test_each_platform_gets_the_level_that_is_its_own() -> None:
+    platforms = ["linux_x86_64", "linux_aarch64"]
+    both = choose_targets(platforms, ["3.11", "3.12"], "", ["armv8-a", "x86-64-v4"])
+    assert [(target.platform, target.python, target.cpu) for target in both] == [
+        ("linux_x86_64", "3.11", "x86-64-v4"),
+        ("linux_x86_64", "3.12", "x86-64-v4"),
+        ("linux_aarch64", "3.11", "armv8-a"),
+        ("linux_aarch64", "3.12", "armv8-a"),
+    ]
+    (native,) = choose_targets(["linux_aarch64"], ["3.11"], "2.36", ["native"])
+    assert (native.glibc, native.cpu) == ("2.36", "native")
+    with pytest.raises(ConfigError, match=r"--cpu x86-64-v3 is not one of .*armv8-a"):
+        choose_targets(["linux_aarch64"], ["3.11"], "", ["x86-64-v3"])
 
 
 @pytest.mark.parametrize(
@@ -73,6 +95,8 @@ def test_levels_of_processors_grow_and_native_is_what_is_here() -> None:
         "avx2",
     )
     assert required_flags("x86-64-v3", frozenset()) == CPU_FLAGS["x86-64-v3"]
+    assert "-DGGML_CPU_ARM_ARCH=armv8.2-a+dotprod" in cmake_arguments("armv8.2-a")
+    assert "asimddp" in required_flags("armv8.2-a", frozenset())
 
 
 def test_flags_are_read_as_linux_writes_them(tmp_path: Path) -> None:

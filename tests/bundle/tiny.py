@@ -50,10 +50,12 @@ def write_tiny(
     requires: tuple[str, ...] = (),
     tag: str = "py3-none-any",
     script: str | None = None,
+    python: str = ">=3.10",
 ) -> Path:
     """A wheel."""
     info = f"{name}-{version}.dist-info"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", "License: MIT"]
+    lines += [f"Requires-Python: {python}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     head = f"Wheel-Version: 1.0\nGenerator: tiny\nRoot-Is-Purelib: true\nTag: {tag}\n"
     content = {path: text.encode() for path, text in (files or {f"{name}.py": ""}).items()}

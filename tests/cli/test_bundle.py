@@ -71,6 +71,7 @@ def test_an_interruption_says_how_to_go_on(
     ("options", "said"),
     [
         (["--cpu", "fast"], "--cpu fast is not one of native, x86-64-v2"),
+        (["--platform", "linux_aarch64", "--cpu", "x86-64-v3"], "is not one of native, armv8-a"),
         (["--platform", "win_amd64"], "--platform win_amd64 is not one of"),
         (["--python", "3"], "--python 3 is not a version such as 3.11"),
         (["--glibc", "new"], "--glibc new is not"),

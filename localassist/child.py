@@ -11,17 +11,20 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import localassist
+from localassist import clock
 from localassist.offline import seal
 
 _log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
+
+_SECONDS_BETWEEN_CHECKS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +39,42 @@ class Outcome:
         return self.exit_code == 0
 
 
-def run_child(module: str, request: Mapping[str, Any], *, timeout_seconds: float) -> Outcome:
-    """Start ``python -m module`` and wait for its end; when this is interrupted it is killed."""
-    try:
-        child = subprocess.run(
-            [sys.executable, "-m", module],
-            cwd=Path(localassist.__file__).resolve().parents[1],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        return Outcome(_parse(error.stdout or b""), None)
+def run_child(
+    module: str,
+    request: Mapping[str, Any],
+    *,
+    timeout_seconds: float,
+    check: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Start ``python -m module`` and wait for its end; when this is interrupted it is killed.
+    ``check`` is called now and then meanwhile; what it raises interrupts this."""
+    end = clock.monotonic() + timeout_seconds
+    unsent: bytes | None = json.dumps(request).encode()
+    with subprocess.Popen(
+        [sys.executable, "-m", module],
+        cwd=Path(localassist.__file__).resolve().parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        try:
+            while True:
+                try:
+                    output, errors = child.communicate(unsent, timeout=_SECONDS_BETWEEN_CHECKS)
+                    break
+                except subprocess.TimeoutExpired:
+                    unsent = None
+                if clock.monotonic() >= end:
+                    child.kill()
+                    return Outcome(_parse(child.communicate()[0]), None)
+                check()
+        except BaseException:
+            child.kill()
+            raise
     if child.returncode != 0:
-        last = child.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        last = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
         _log.debug("%s ended with %d: %s", module, child.returncode, last)
-    return Outcome(_parse(child.stdout), child.returncode)
+    return Outcome(_parse(output), child.returncode)
 
 
 def read_request() -> Line:

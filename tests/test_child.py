@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,21 @@ def test_only_whole_objects_are_lines(module: Path) -> None:
 
 def test_a_module_that_does_not_exist_ends_badly() -> None:
     assert not run_child("localassist.no_such_module", {}, timeout_seconds=30).ended_well
+
+
+def test_a_child_that_nobody_wants_any_more_is_killed(module: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    module.write_text(
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+
+    def check() -> None:
+        if begun.exists() and begun.read_text():
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        run_child("spoken", {}, timeout_seconds=30, check=check)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)

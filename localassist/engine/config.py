@@ -92,8 +92,9 @@ class EngineSettings(BaseModel):
 
     tuning_seconds: float = Field(default=4.0, ge=0)
     """How long that measurement may take, in the probe process. What was found is remembered in
-    ``cache/tuning.json`` of the data folder; without that file it is measured again. 0 measures
-    nothing: one thread per core, and whole passes."""
+    ``cache/tuning.json`` of the data folder; without that file it is measured again, and so it is
+    later where other programs kept the machine busy. 0 measures nothing: one thread per core, and
+    whole passes."""
 
     gpu_layers: int = Field(default=0, ge=-1)
     """Layers kept in GPU memory; -1 is all of them."""

@@ -29,7 +29,8 @@ def load_engine(
     """
     from localassist.engine.llama import LlamaBackend
 
-    settings = tuned(settings, path, cache_folder)
+    check = (lambda: None) if progress is None else partial(progress, 0.0)
+    settings = tuned(settings, path, cache_folder, check)
     use_extra_buffers = settings.use_extra_buffers == "on"
     open_backend = partial(
         LlamaBackend, path, settings, use_extra_buffers=use_extra_buffers, progress=progress

@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,10 +41,16 @@ class Findings:
 
 
 def ask_child(
-    path: Path, settings: EngineSettings, *, use_extra_buffers: bool, measuring_seconds: float
+    path: Path,
+    settings: EngineSettings,
+    *,
+    use_extra_buffers: bool,
+    measuring_seconds: float,
+    check: Callable[[], None] = lambda: None,
 ) -> Findings:
     """Load a model in a child and try it out. A crash at any point is a no, and so is a child that
-    has computed nothing within ``settings.probe_seconds``."""
+    has computed nothing within ``settings.probe_seconds``. ``check`` is called meanwhile, and may
+    raise to stop it."""
     request = {
         "path": str(path.resolve()),
         "settings": settings.model_dump(mode="json"),
@@ -51,7 +58,9 @@ def ask_child(
         "measuring_seconds": measuring_seconds,
     }
     timeout_seconds = settings.probe_seconds + _OVERTIME * measuring_seconds
-    outcome = run_child("localassist.engine.probe", request, timeout_seconds=timeout_seconds)
+    outcome = run_child(
+        "localassist.engine.probe", request, timeout_seconds=timeout_seconds, check=check
+    )
     survived = any(line.get("survived") for line in outcome.lines)
     if not survived and outcome.exit_code is None:
         _log.warning("the probe of %s took over %s s", path.name, timeout_seconds)

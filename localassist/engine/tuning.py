@@ -1,9 +1,10 @@
 """Settles what the user left open about how a model is computed: repacked weights, thread counts
 and micro-batch. Measured when a model is first loaded on a machine, then remembered.
 
-Readings of a busy machine count for this load only; the next one adds its own to them, up to
-``_MAX_TRIES`` times. A child that was stopped tells nothing, and the next load asks again.
-Whatever goes wrong leads to the safe values: no repacked weights, a thread per core, whole passes.
+Readings of a busy machine are not believed for ever: the next loads add their own to them, up to
+``_MAX_TRIES``, and where the machine was never quiet, one load a day does. A child that was stopped
+tells nothing, and the next load asks again. Whatever goes wrong leads to the safe values: no
+repacked weights, a thread per core, whole passes.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from localassist import clock
 from localassist.disk import replacing
 from localassist.engine.config import EngineSettings
 from localassist.engine.machine import core_numbers, usable_cores
@@ -32,6 +35,7 @@ from localassist.engine.probe import Findings, ask_child
 
 _log = logging.getLogger(__name__)
 _MAX_TRIES = 3
+_LATER_SECONDS = 24 * 3600
 _RELEVANT = {
     "batch_tokens", "cache_type_k", "cache_type_v", "flash_attention", "gpu_layers", "lora",
     "use_extra_buffers",
@@ -40,35 +44,45 @@ _RELEVANT = {
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was found best, and the best readings it follows from."""
+    """What was found best, and the best readings it follows from. ``is_quiet``: other programs did
+    not disturb them."""
 
     threads: int
     batch_threads: int
     micro_batch: int
+    is_quiet: bool = False
     measurements: tuple[Pass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What is remembered of one model on one machine. ``tries`` are the loads that measured."""
+    """What is remembered of one model on one machine. ``tries`` are the loads that measured, and
+    ``measured_at`` is when the last one did, in seconds since the epoch."""
 
     tries: int = 0
     passes: tuple[Pass, ...] = ()
+    measured_at: int = 0
 
     @property
-    def is_final(self) -> bool:
-        return self.tries >= _MAX_TRIES or (len(self.passes) > 0 and is_quiet(self.passes))
+    def is_enough(self) -> bool:
+        """Whether the next load need not measure."""
+        if self.passes and is_quiet(self.passes):
+            return True
+        is_fresh = 0 <= clock.now() - self.measured_at < _LATER_SECONDS
+        return self.tries >= _MAX_TRIES and is_fresh
 
     def add(self, passes: tuple[Pass, ...]) -> _Record:
         best = best_of((*self.passes, *passes))
-        return _Record(self.tries + 1, tuple(best[key] for key in sorted(best)))
+        return _Record(self.tries + 1, tuple(best[key] for key in sorted(best)), clock.now())
 
 
-def tuned(settings: EngineSettings, path: Path, folder: Path) -> EngineSettings:
+def tuned(
+    settings: EngineSettings, path: Path, folder: Path, check: Callable[[], None] = lambda: None
+) -> EngineSettings:
     """The settings with nothing left open that is measured; what the user has set stays.
 
-    May take seconds, in a child process. ``folder`` remembers. Raises ModelLoadFailed if the file
-    is no model.
+    May take seconds, in a child process; ``check`` is called meanwhile, and may raise to stop that.
+    ``folder`` remembers. Raises ModelLoadFailed if the file is no model.
     """
     is_open = None in (settings.threads, settings.batch_threads, settings.micro_batch_tokens)
     if not is_open and settings.use_extra_buffers != "auto":
@@ -76,23 +90,31 @@ def tuned(settings: EngineSettings, path: Path, folder: Path) -> EngineSettings:
     from localassist.engine.llama.library import runtime_fingerprint
 
     memory = _Memory(folder, runtime_fingerprint(path), path, settings)
-    record = memory.record() if is_open and settings.tuning_seconds > 0 else _Record(_MAX_TRIES)
-    seconds = 0.0 if record.is_final else settings.tuning_seconds
+    measures = is_open and settings.tuning_seconds > 0
+    record = memory.record() if measures else _Record()
+    measures = measures and not record.is_enough
+    seconds = settings.tuning_seconds if measures else 0.0
     findings: Findings | None = None
     survives = memory.survives() if settings.use_extra_buffers == "auto" else None
     if settings.use_extra_buffers != "auto":
         use_extra_buffers = settings.use_extra_buffers == "on"
     elif survives is None:
-        findings = ask_child(path, settings, use_extra_buffers=True, measuring_seconds=seconds)
+        findings = ask_child(
+            path, settings, use_extra_buffers=True, measuring_seconds=seconds, check=check
+        )
         use_extra_buffers = findings.survived
         if findings.is_certain:
             memory.remember_survival(use_extra_buffers)
     else:
         use_extra_buffers = survives
-    if not record.is_final:
+    if measures:
         if findings is None or (findings.is_certain and not findings.survived):
             findings = ask_child(
-                path, settings, use_extra_buffers=use_extra_buffers, measuring_seconds=seconds
+                path,
+                settings,
+                use_extra_buffers=use_extra_buffers,
+                measuring_seconds=seconds,
+                check=check,
             )
         if findings.is_certain:
             record = record.add(findings.passes)
@@ -131,6 +153,7 @@ def decide(passes: tuple[Pass, ...], batch_tokens: int) -> Tuning:
         threads=fewest_threads(passes, (SINGLE,)) or cores,
         batch_threads=batch_threads,
         micro_batch=best_micro_batch(passes, batch_tokens, batch_threads),
+        is_quiet=is_quiet(passes),
         measurements=passes,
     )
 
@@ -182,13 +205,19 @@ class _Memory:
     def record(self) -> _Record:
         try:
             known = _read(self._tuning_file)[self._key]
-            return _Record(int(known["tries"]), tuple(Pass(**one) for one in known["passes"]))
+            passes = tuple(Pass(**one) for one in known["passes"])
+            return _Record(int(known["tries"]), passes, int(known["measured_at"]))
         except (KeyError, TypeError, ValueError):
             return _Record()
 
     def remember(self, record: _Record) -> None:
         passes = [asdict(one) for one in record.passes]
-        entry = {"model": self._name, "tries": record.tries, "passes": passes}
+        entry = {
+            "model": self._name,
+            "tries": record.tries,
+            "measured_at": record.measured_at,
+            "passes": passes,
+        }
         _write(self._tuning_file, self._key, entry)
 
 

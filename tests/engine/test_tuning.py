@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from localassist import clock
 from localassist.child import Outcome
 from localassist.engine import EngineSettings, probe, tuning
 from localassist.engine.config import LoraAdapter
@@ -50,6 +52,7 @@ class Child:
         *,
         use_extra_buffers: bool,
         measuring_seconds: float,
+        check: Callable[[], None],
     ) -> Findings:
         self.asked.append((use_extra_buffers, measuring_seconds))
         return self._answers.pop(0)
@@ -132,6 +135,20 @@ def test_a_busy_machine_is_measured_again_and_the_best_readings_count(
     assert threads == [3, 1, 1]
     # The second try was quiet where it was shorter, not where it was only as long.
     assert len(child.asked) == 3
+
+
+def test_a_machine_that_was_never_quiet_is_measured_once_a_day(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = Findings(True, readings(share=0.5, single=0.08))
+    child = Child(monkeypatch, *[busy] * 3, Findings(True, readings(single=0.005)))
+    for _ in range(5):
+        tuned(EngineSettings(), model_path, tmp_path)
+    assert len(child.asked) == 3
+    later = clock.now() + 25 * 3600
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert tuned(EngineSettings(), model_path, tmp_path).threads == 1
+    assert len(child.asked) == 4
 
 
 def test_no_time_measures_nothing_but_survival(

@@ -135,6 +135,8 @@ def threads(settings: Configuration) -> Iterator[Finding]:
     found = known.tuning
     single, several = engine.threads or found.threads, engine.batch_threads or found.batch_threads
     says = f"{single} for single rows, {several} for several: measured as the fastest here."
+    if not found.is_quiet:
+        says += " The machine was busy then; a later load measures again."
     less = "Fewer while other programs keep the processor busy." if engine.adapt_threads else ""
     yield Finding("threads", "ok", (says, less))
 

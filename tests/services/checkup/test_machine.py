@@ -83,14 +83,17 @@ def test_threads_are_those_that_were_measured(tmp_path: Path) -> None:
 
     memory = tuning._Memory(tmp_path / "cache", runtime_fingerprint(path), path, wanted.engine)
     times = {1: 1.0, 2: 0.5}
-    passes = tuple(
-        Pass(rows, threads, seconds, 1.0)
-        for rows in (SINGLE, SEVERAL, CHUNK)
-        for threads, seconds in times.items()
-    )
-    memory.remember(tuning._Record(1, passes))
+    for share, is_told in ((0.5, True), (1.0, False)):
+        passes = tuple(
+            Pass(rows, threads, seconds, share)
+            for rows in (SINGLE, SEVERAL, CHUNK)
+            for threads, seconds in times.items()
+        )
+        memory.remember(tuning._Record(1, passes))
+        says = one(machine.threads(wanted)).says[0]
+        assert says.startswith("2 for single rows, 2 for several")
+        assert ("a later load measures again" in says) == is_told
     memory.remember_survival(False)
-    assert one(machine.threads(wanted)).says[0].startswith("2 for single rows, 2 for several")
     assert tuning.remembered(wanted.engine, path, tmp_path / "cache").survives is False
 
 

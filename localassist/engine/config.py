@@ -54,7 +54,7 @@ class EngineSettings(BaseModel):
     snapshot_memory_mb: int | None = Field(default=None, ge=0)
     """Memory for the saved KV cells of idle conversations, 0 for none. Unset: as much as the
     model's KV cells take, but at least 512 and at most an eighth of the machine's memory or of
-    ``memory_budget_mb``."""
+    ``memory_budget_mb``. Beside them up to 64 MB may wait to be written to disk."""
 
     snapshot_disk_mb: int = Field(default=2048, ge=0)
     """Disk space in the data folder for the same, so that conversations are warm after a restart;

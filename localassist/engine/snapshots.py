@@ -42,8 +42,8 @@ _log = logging.getLogger(__name__)
 _QUEUED_WRITES = 16
 _QUEUED_BYTES = 64 * 2**20
 _FRESH_SECONDS = 10.0
-"""What was read from disk stays in memory this long, whatever the budget: long enough for the
-other segments of the same conversation to arrive."""
+"""What was read from disk stays in memory this long, whatever the budget, unless it is used before:
+long enough for the other segments of the same conversation to arrive."""
 _PAUSE_SECONDS = 60.0
 """After a failed write the disk is left alone this long."""
 _WRITES_BETWEEN_COUNTS = 64
@@ -169,10 +169,13 @@ class SnapshotStore:
             return None
 
     def touch(self, keys: Iterable[SnapshotKey]) -> None:
-        """Mark as used, in this order: the last one is kept longest."""
+        """Mark as used, in this order: the last one is kept longest. What was read from disk for
+        this use counts for the memory budget again."""
         with self._change:
             for key in keys:
+                self._fresh.pop(key, None)
                 self._use(key)
+            self._trim_memory()
 
     def discard(self, key: SnapshotKey) -> None:
         """Forget a snapshot, on disk too."""

@@ -75,6 +75,19 @@ def test_what_was_just_read_stays_until_all_of_its_conversation_is_there(
     assert [store.fetch(key) for key in keys] == [content(i) for i in range(5)]
 
 
+def test_what_was_read_and_used_counts_for_the_budget_again(open_store: OpenStore) -> None:
+    """However many conversations come back from disk at once, what is held levels off."""
+    store = open_store(memory=2500)
+    conversations = []
+    for i in range(6):
+        conversations.append([store.put([i], [i, part], content(i)) for part in range(2)])
+        assert store.wait_idle(20)
+    for keys in conversations * 2:
+        assert None not in [fetch(store, key) for key in keys]
+        store.touch(keys)
+        assert store.counters.memory_bytes <= 2500
+
+
 def test_a_new_store_knows_what_an_older_one_wrote(open_store: OpenStore) -> None:
     store = open_store()
     tokens = list(range(100, 140))

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from localassist.engine import EnginePool
 from localassist.offline import switch_off
-from localassist.registry.catalog import Catalog
-from localassist.retrieval.parsers import supported
-from localassist.runs.coding import Coding
 from localassist.runs.counters import RunCounters
-from localassist.runs.events import EventLog
-from localassist.runs.executor import Executor
-from localassist.runs.feed import EventFeed
-from localassist.runs.loop import RunLoop
-from localassist.runs.searching import Searcher
 from localassist.runs.service import Runs
 from localassist.runs.shutdown import Shutdown
-from localassist.runs.writer import RunWriter
-from localassist.runtime.models import LoadEngine, open_models
-from localassist.runtime.retention import retention_of
-from localassist.runtime.retrieval import open_retrieval
-from localassist.sandbox.choosing import verdict_of
+from localassist.runtime.models import LoadEngine
+from localassist.runtime.parts import Parts, open_parts
+from localassist.runtime.work import Work, open_work
 from localassist.sandbox.limits import Limits
-from localassist.sandbox.sessions import Sessions
 from localassist.services.admission import Admission
 from localassist.services.assistants import Assistants
-from localassist.services.attachments import Attachments
 from localassist.services.chat import Chat
 from localassist.services.embeddings import Embeddings
 from localassist.services.explain import Explain
@@ -41,15 +28,11 @@ from localassist.services.library import Library
 from localassist.services.messages import Messages
 from localassist.services.models import LoadEmbedder, Models
 from localassist.services.owned_files import OwnedFiles
-from localassist.services.sandbox_verdict import RememberedVerdict
 from localassist.services.store_embedders import StoreEmbedders
-from localassist.services.thread_code import ThreadCode
 from localassist.services.threads import Threads
 from localassist.services.uploads import Uploads
 from localassist.services.vector_stores import VectorStores
 from localassist.settings import Settings
-from localassist.storage.blobs import BlobStore
-from localassist.storage.database import Database
 from localassist.storage.tables import DEFAULT_PROJECT
 
 
@@ -100,78 +83,50 @@ async def open_runtime(
     """
     switch_off()
     async with AsyncExitStack() as stack:
-        database = await asyncio.to_thread(Database.open, settings.home, settings.storage)
-        stack.push_async_callback(database.close)
-        blobs = BlobStore(settings.home / "blobs")
-        catalog = Catalog(settings.home, settings.models)
-        models, pool, embedders = open_models(stack, settings, catalog, engines, embedders)
-        store_embedders = StoreEmbedders(catalog, embedders)
-        ingest, library = open_retrieval(stack, settings, database, blobs, store_embedders)
-        code = interpreter or _open_interpreter(stack, settings, database, blobs)
-        feed = EventFeed()
-        writer = RunWriter(database, feed)
-        searcher = Searcher(database, library, ingest.wait_for, settings.runs)
-        coding = Coding(database, code)
-        loop = RunLoop(database, models, searcher, coding, settings.runs)
-        files = Files(database, blobs, ingest.wake)
-
-        async def threads_deleted(thread_ids: list[str]) -> None:
-            for thread_id in thread_ids:
-                await code.drop(thread_id)
-
-        retention = retention_of(settings, database, files, threads_deleted)
-
-        async def sweep() -> None:
-            await files.sweep()
-            await ingest.sweep()
-            await retention.sweep_in_turn()
-
-        counters = RunCounters()
-        executor = Executor(database, writer, feed, loop, settings.runs, sweep, counters)
-        attachments = Attachments(store_embedders.default_id, supported, ingest.wake)
-        log = EventLog(database, feed, poll_seconds=settings.runs.poll_seconds)
-        admission = Admission()
-        stack.push_async_callback(executor.close)
-        await ingest.start()
-        await executor.start()
-
-        async def thread_deleted(thread_id: str, active_runs: list[str]) -> None:
-            executor.drop(active_runs)
-            await code.drop(thread_id)
-
-        yield Runtime(
-            settings=settings,
-            assistants=Assistants(database, models, attachments, Limits.of(settings.sandbox)),
-            threads=Threads(database, attachments, thread_deleted),
-            messages=Messages(database, attachments),
-            run_counters=counters,
-            runs=Runs(
-                database, models, writer, executor, log, settings.runs, attachments, admission
-            ),
-            files=files,
-            owned_files=OwnedFiles(database, attachments),
-            uploads=Uploads(database, blobs),
-            vector_stores=VectorStores(database, library, attachments),
-            library=library,
-            ingest=ingest,
-            store_embedders=store_embedders,
-            models=models,
-            chat=Chat(models, admission),
-            embeddings=Embeddings(models),
-            explain=Explain(models),
-            keys=Keys(database),
-            interpreter=code,
-            pool=pool,
-            shutdown=Shutdown(admission, executor, log),
-        )
+        parts = await open_parts(stack, settings, engines, embedders, interpreter)
+        work = await open_work(stack, parts)
+        yield _runtime(parts, work)
 
 
-def _open_interpreter(
-    stack: AsyncExitStack, settings: Settings, database: Database, blobs: BlobStore
-) -> ThreadCode:
-    """Code of threads. No kernel is started before code is asked for."""
-    sessions = Sessions(settings.sandbox, settings.home)
-    verdict = RememberedVerdict(lambda: verdict_of(settings.sandbox, settings.home))
-    interpreter = ThreadCode(database, blobs, sessions, verdict, Limits.of(settings.sandbox))
-    stack.push_async_callback(interpreter.close)
-    return interpreter
+def _runtime(parts: Parts, work: Work) -> Runtime:
+    """The services, which hold nothing that has to be closed."""
+    database, models, attachments = parts.database, parts.models, parts.attachments
+    admission = Admission()
+
+    async def thread_deleted(thread_id: str, active_runs: list[str]) -> None:
+        work.executor.drop(active_runs)
+        await parts.code.drop(thread_id)
+
+    runs = Runs(
+        database,
+        models,
+        work.writer,
+        work.executor,
+        work.log,
+        parts.settings.runs,
+        attachments,
+        admission,
+    )
+    return Runtime(
+        settings=parts.settings,
+        assistants=Assistants(database, models, attachments, Limits.of(parts.settings.sandbox)),
+        threads=Threads(database, attachments, thread_deleted),
+        messages=Messages(database, attachments),
+        runs=runs,
+        run_counters=work.counters,
+        files=parts.files,
+        owned_files=OwnedFiles(database, attachments),
+        uploads=Uploads(database, parts.blobs),
+        vector_stores=VectorStores(database, parts.library, attachments),
+        library=parts.library,
+        ingest=parts.ingest,
+        store_embedders=parts.store_embedders,
+        models=models,
+        chat=Chat(models, admission),
+        embeddings=Embeddings(models),
+        explain=Explain(models),
+        keys=Keys(database),
+        interpreter=parts.code,
+        pool=parts.pool,
+        shutdown=Shutdown(admission, work.executor, work.log),
+    )

@@ -84,7 +84,10 @@ def _show(removed: list[Removal], dry_run: bool) -> None:
     console.print(table)
     if not dry_run and any(one.bytes for one in removed):
         say_aside(
-            Text("The database uses the room again. `localassist vacuum` gives it to the disk.")
+            Text(
+                "The database keeps up to retention.free_mb of the room for what comes next. "
+                "`localassist vacuum` gives all of it to the disk."
+            )
         )
 
 

@@ -29,5 +29,9 @@ class RetentionSettings(BaseModel):
     """Days after its last use for which a saved piece of a conversation's KV cells is kept, within
     `engine.snapshot_disk_mb`. Unset: until its room is needed."""
 
+    free_mb: int = Field(default=256, ge=0)
+    """MiB that may stay free inside of the SQLite database, for what is written next. A sweep gives
+    the rest back to the disk, a MiB at a time, beside other writers."""
+
     sweep_minutes: float = Field(default=60.0, gt=0)
     """How often a service looks for what has to go."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from localassist import clock
 from localassist.engine.snapshot_file import StoredFile, stored_files
 from localassist.services.config import RetentionSettings
-from localassist.storage import retention, run_events
+from localassist.storage import free_room, retention, run_events
 from localassist.storage.database import Database, Session
 from localassist.storage.retention import Named, Share
 
@@ -24,6 +24,11 @@ _THREADS_AT_ONCE = 20
 _ROWS_AT_ONCE = 500
 _FILES_AT_ONCE = 100
 _NANOSECONDS = 10**9
+_MIB = 2**20
+# A MiB takes some milliseconds. Other processes that wait for the database try again now and then:
+# without a pause they could wait until all is done.
+_PAGES_AT_ONCE = 256
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,11 @@ class Retention:
         return await self._each(is_meant=False)
 
     async def sweep(self) -> list[Removal]:
-        """Remove it; returns what went."""
-        return await self._each(is_meant=True)
+        """Remove it; returns what went. What that has freed of the database is given back to the
+        disk, above ``free_mb``."""
+        removed = await self._each(is_meant=True)
+        await self._give_back()
+        return removed
 
     async def _each(self, *, is_meant: bool) -> list[Removal]:
         settings = self._settings
@@ -140,6 +148,14 @@ class Retention:
         if is_meant and share.count:
             await self._repeat(lambda s: retention.drop_cursors(s, before, _ROWS_AT_ONCE))
         return share
+
+    async def _give_back(self) -> None:
+        while await self._database.read(free_room.free_bytes) > self._settings.free_mb * _MIB:
+            # Nothing is lost with it: no need to sync each.
+            await self._database.write(
+                lambda session: free_room.give_back(session, _PAGES_AT_ONCE), durable=False
+            )
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _repeat(self, portion: Callable[[Session], int]) -> None:
         while await self._database.write(portion):

@@ -282,6 +282,10 @@ def _engine(
         # issue BEGIN ourselves below.
         connection.isolation_level = None
         cursor = connection.cursor()
+        # For a file that is new; one that was made without it takes it up when it is vacuumed. Said
+        # again to one that has it, it would wait for those who write.
+        if not cursor.execute("PRAGMA auto_vacuum").fetchone()[0]:
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute(f"PRAGMA synchronous={synchronous or settings.synchronous}")
         cursor.execute("PRAGMA foreign_keys=ON")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
+from localassist import clock
 from localassist.engine import ScriptedEngine
 from localassist.errors import ResourceNotFound
 from localassist.runtime import Runtime, vacuum
@@ -22,6 +25,7 @@ from localassist.services.config import RetentionSettings
 from localassist.services.files import Files
 from localassist.services.retention import Removal, Retention
 from localassist.settings import load_settings
+from localassist.storage import free_room
 from localassist.storage import retention as rows
 from localassist.storage.blobs import BlobStore
 from localassist.storage.database import Database, Session
@@ -317,3 +321,35 @@ def test_the_database_gives_back_its_room(tmp_path: Path) -> None:
     before, after = vacuum(settings, is_live=False)
     assert after < before / 5
     assert (tmp_path / "localassist.db").stat().st_size == after
+
+
+async def test_a_sweep_gives_back_what_is_above_the_setting(
+    runtime: Runtime, database: Database, make: Callable[..., Retention]
+) -> None:
+    now = clock.now()
+
+    def fill(session: Session) -> None:
+        fields: dict[str, Any] = {"tool_resources": {}, "metadata_": {"text": "x" * 1000}}
+        for n in range(4000):
+            session.add(ThreadRow(id=f"thread_{n}", created_at=now, project_id=P, **fields))
+
+    await database.write(fill)
+    await database.write(lambda session: session.query(ThreadRow).delete())
+    free = await database.read(free_room.free_bytes)
+    assert free > 3 * 2**20
+    for free_mb, most in ((100, free), (2, 2 * 2**20), (0, 0)):
+        await make(EVERYTHING.model_copy(update={"free_mb": free_mb})).sweep()
+        left = await database.read(free_room.free_bytes)
+        assert most - 2**20 <= left <= most
+    checked = text("PRAGMA quick_check")
+    assert await database.read(lambda session: session.scalar(checked)) == "ok"
+
+
+def test_a_database_of_before_takes_it_up_when_it_is_vacuumed(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "localassist.db")) as old:
+        old.execute("CREATE TABLE old (text)")
+        old.commit()
+    settings = load_settings(tmp_path)
+    vacuum(settings, is_live=False)
+    with closing(sqlite3.connect(tmp_path / "localassist.db")) as seen:
+        assert seen.execute("PRAGMA auto_vacuum").fetchone() == (2,)

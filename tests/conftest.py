@@ -22,6 +22,10 @@ from localassist.sandbox.config import SandboxSettings
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# Workers of the suite share the cores: a model's threads that spin while they wait for each other
+# take them away from those that compute. Read when OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # A shell that starts the tests in the background has Ctrl-C ignored, and processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

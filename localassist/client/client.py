@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import openai
 from openai import APIError as APIError
 from openai import NotFoundError as NotFoundError
 
-from localassist.client.host import acquire, release
+from localassist.client.host import acquire, prepare, release
 from localassist.client.transport import (
     BASE_URL,
     AsyncInProcessTransport,
@@ -94,6 +96,18 @@ def loading(client: LocalAssist) -> dict[str, float]:
     """The models that are being loaded at the moment, with the loaded part of each, 0 to 1."""
     models = health(client)["models"]
     return {model["id"]: model["progress"] for model in models if model["state"] == "loading"}
+
+
+def make_ready(client: LocalAssist, settings: Settings, model: str) -> None:
+    """Begin to load what the first answer will need, while a person types: the model, and the parts
+    of the SDK that are about threads. Returns at once; what fails is said with the answer."""
+
+    def load() -> None:
+        with suppress(RuntimeError):  # closed meanwhile
+            prepare(settings, model)
+        _ = client.beta.threads.runs
+
+    threading.Thread(target=load, name="make-ready", daemon=True).start()
 
 
 def health(client: openai.OpenAI) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from localassist.runtime import open_runtime
 from localassist.server.app import create_app
 
 if TYPE_CHECKING:
+    from localassist.runtime import Runtime
     from localassist.settings import Settings
 
 _hosts: list[RuntimeHost] = []
@@ -33,6 +34,7 @@ class RuntimeHost:
         self.users = 0
         self.loop = LoopThread("localassist")
         self._stop = asyncio.Event()
+        self._runtime: Runtime | None = None
         ready: Future[App] = Future()
         self._open = self.loop.submit(self._run(ready))
         # A failed start ends the coroutine without making it ready.
@@ -43,6 +45,16 @@ class RuntimeHost:
             self._open.cancel()
             self.loop.close()
             raise
+
+    def prepare(self, model: str) -> None:
+        """Begin to load a model. What fails is told to whoever uses it."""
+        runtime = self._runtime
+        assert runtime is not None, "it is open as soon as there is a host"
+
+        async def begin() -> None:
+            runtime.models.prepare(model)
+
+        self.loop.submit(begin())
 
     def close(self) -> None:
         """Close the runtime in order, then its loop."""
@@ -55,6 +67,7 @@ class RuntimeHost:
     async def _run(self, ready: Future[App]) -> None:
         """Hold the runtime open, entering and leaving it in one task."""
         async with open_runtime(self.settings) as runtime:
+            self._runtime = runtime
             # Nobody can reach this app from outside the process: no key to ask for.
             ready.set_result(create_app(runtime, self.settings.server, asks_for_keys=False))
             await self._stop.wait()
@@ -78,6 +91,14 @@ def release(host: RuntimeHost) -> None:
         if host.users == 0 and host in _hosts:
             _hosts.remove(host)
             host.close()
+
+
+def prepare(settings: Settings, model: str) -> None:
+    """Begin to load a model where a runtime with these settings is open; not, where none is."""
+    with _hosts_lock:
+        for host in _hosts:
+            if host.settings == settings:
+                host.prepare(model)
 
 
 def _close_all() -> None:

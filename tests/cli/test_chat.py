@@ -196,3 +196,14 @@ def test_a_long_load_is_shown_with_how_far_it_is(
     assert line.__rich__().startswith(f"{reading} 1")
     client.close()
     assert line.__rich__() == reading
+
+
+def test_what_an_answer_needs_is_loaded_once_the_first_line_can_be_typed(
+    terminal: Run, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "localassist.client.client.make_ready", lambda client, settings, model: asked.append(model)
+    )
+    assert terminal("Hello\rAgain\r\x04") == 0
+    assert asked == ["smollm2-135m-instruct"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from queue import SimpleQueue
 
 import openai
 import pytest
@@ -10,8 +11,11 @@ import pytest
 import localassist
 from localassist import AsyncLocalAssist, ConfigError, LocalAssist
 from localassist.client import host
+from localassist.client.client import make_ready
 from localassist.engine import ScriptedEngine
 from localassist.errors import ModelNotFound
+from localassist.services.models import Models
+from localassist.settings import load_settings
 from tests.server.serving import Stage, scripted
 
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
@@ -149,3 +153,14 @@ def test_opening_loads_nothing_that_only_answers_need(localassist_home: Path) ->
         "torch",
     }
     assert late & set(done.stdout.split()) == set()
+
+
+def test_making_ready_begins_to_load_the_model(
+    localassist_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: SimpleQueue[str] = SimpleQueue()
+    monkeypatch.setattr(Models, "prepare", lambda self, name: asked.put(name))
+    settings = load_settings(home=localassist_home)
+    with LocalAssist(settings=settings) as client:
+        make_ready(client, settings, "gpt-4o")
+        assert asked.get(timeout=30) == "gpt-4o"

@@ -204,12 +204,14 @@ def _files(paths: list[Path], *, is_wanted: bool) -> list[Attachment]:
 def _converse(session: Session) -> None:
     """Question and answer in turns, until the user leaves."""
     from localassist.cli.chat.prompt import lines
+    from localassist.client.client import make_ready
 
-    _greet(session.conversation, session.out)
+    talk = session.conversation
+    _greet(talk, session.out)
     if session.conversation.thread_id is not None:
         thread_commands.show_last_exchange(session)
     with suppress(Leave):
-        for line in lines(session):
+        for line in lines(session, lambda: make_ready(talk.client, session.settings, talk.model)):
             session.take(line)
     if session.conversation.thread_id is not None:
         goodbye = f"To go on: localassist chat --resume {session.conversation.thread_id}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ _HISTORY = "chat_history"
 _MENU_LINES = 5
 
 
-def lines(session: Session) -> Iterator[str]:
-    """What the user types, until Ctrl-D; Ctrl-C drops a half-typed line."""
+def lines(session: Session, once_shown: Callable[[], None]) -> Iterator[str]:
+    """What the user types, until Ctrl-D; Ctrl-C drops a half-typed line. ``once_shown`` is called
+    when the first line can be typed."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.output import create_output
     from prompt_toolkit.utils import is_dumb_terminal
@@ -45,15 +46,18 @@ def lines(session: Session) -> Iterator[str]:
         tempfile_suffix=".md",
         bottom_toolbar=lambda: status(session, _columns()),
     )
+    pre_run: Callable[[], None] | None = once_shown
     while True:
         draft, session.draft = session.draft, ""
         try:
-            line = prompt.prompt("> ", default=draft).strip()
+            line = prompt.prompt("> ", default=draft, pre_run=pre_run).strip()
         except EOFError:
             return
         except KeyboardInterrupt:
             session.forget_edit()
             continue
+        finally:
+            pre_run = None
         if line:
             yield line
 

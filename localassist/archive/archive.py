@@ -109,7 +109,7 @@ class Archive:
             opened_staging(desk) as staging,
         ):
             reading, gathered = await _stoppable(
-                lambda told: asyncio.to_thread(_read, source, staging, desk, told, shorten),
+                lambda told: asyncio.to_thread(_read, source, staging, desk.parent, told, shorten),
                 on_progress,
                 is_last=False,
             )

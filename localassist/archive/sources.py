@@ -22,6 +22,9 @@ from localassist.errors import ConfigError
 
 _MOST_PARTS = 1_000_000
 CHUNK_BYTES = 1 << 20
+_ZIP = b"PK\x03\x04"
+# gzip, bzip2, xz, zstd, 7z and rar, by how they begin.
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zX", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
 # What the libraries raise for damage; of OSError, those of bz2 and gzip.
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
@@ -69,13 +72,19 @@ def _open(path: Path, stack: ExitStack) -> Source:
         return _Folder(path)
     try:
         with path.open("rb") as file:
-            file.read(1)
+            head = file.read(4)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     if zipfile.is_zipfile(path):
         return _Zip(stack.enter_context(zipfile.ZipFile(path)))
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson") and tarfile.is_tarfile(path):
         return _Tar(stack.enter_context(tarfile.open(path, tarinfo=PlainTarInfo)))
+    if head == _ZIP:
+        raise ConfigError(f"{path} is a zip archive that is cut short or damaged at its end.")
+    if head.startswith(_COMPRESSED):
+        raise ConfigError(
+            f"{path} is compressed, and no archive that is read here: unpack it."
+        )
     return _File(path)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gzip
 import json
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -191,6 +193,18 @@ def test_what_is_nothing_of_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "letter.txt").write_text("Dear Ada,")
     (tmp_path / "zip.zip").write_bytes(b"PK\x03\x04 and nothing")
-    for name in ("empty", "letter.txt", "zip.zip", "missing.json"):
-        with pytest.raises(ConfigError):
+    line = json.dumps(hosted.assistant()).encode()
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(line))
+    with zipfile.ZipFile(tmp_path / "cut.zip", "w") as whole:
+        whole.writestr("all.jsonl", line)
+    os.truncate(tmp_path / "cut.zip", len(line))
+    for name, said in (
+        ("empty", "no objects"),
+        ("letter.txt", "no objects"),
+        ("zip.zip", "cut short"),
+        ("cut.zip", "cut short"),
+        ("packed.jsonl.gz", "unpack it"),
+        ("missing.json", "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=said):
             asyncio.run(load(tmp_path / "data", tmp_path / name))

@@ -25,7 +25,7 @@ from localassist.cli.output import (
     explain_os,
     report,
 )
-from localassist.errors import LocalAssistError
+from localassist.errors import LocalAssistError, StorageError
 from localassist.offline import seal
 
 # In the order of the help: what a person does, then what there is to be managed. Each name with the
@@ -128,7 +128,8 @@ def root(
 
 
 def main() -> None:
-    """Entry point. An error of ours becomes one line and exit code 2, never a traceback."""
+    """Entry point. An error of ours becomes one line, never a traceback; exit code 2, or 1 where
+    what is stored cannot be used, which may be otherwise the next time."""
     _open_streams()
     completion.prepare()
     seal()
@@ -136,7 +137,7 @@ def main() -> None:
         app()
     except LocalAssistError as exc:
         report(exc.message)
-        sys.exit(EXIT_USAGE)
+        sys.exit(EXIT_FAILURE if isinstance(exc, StorageError) else EXIT_USAGE)
     except OSError as error:  # such as a full disk behind standard output
         report(explain_os(error))
         _drop_output()

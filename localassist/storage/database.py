@@ -82,7 +82,10 @@ class Database:
             raise StorageUnavailable(
                 f"The data folder {home} cannot be written: it is read-only, or belongs to another."
             )
-        url = settings.url or f"sqlite:///{home / 'localassist.db'}"
+        file = home / "localassist.db"
+        if settings.url is None:
+            _check_owner(home, file)
+        url = settings.url or f"sqlite:///{file}"
         allow(settings.url)
         try:
             database = cls(url, settings)
@@ -183,6 +186,22 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _check_owner(home: Path, file: Path) -> None:
+    """Raises where this process could not write the database, or, as root, would make one that the
+    user whom the folder is of cannot write."""
+    if file.exists() and not os.access(file, os.W_OK):
+        raise StorageUnavailable(
+            f"The database {file} cannot be written: it belongs to another user, or is read-only. "
+            f"If another made it by mistake: chown -R USER {home}"
+        )
+    owner = home.stat().st_uid
+    if not file.exists() and os.name == "posix" and os.geteuid() == 0 != owner:
+        raise ConfigError(
+            f"The data folder {home} belongs to user {owner}, who could not write what root makes "
+            "in it. Run this as that user, with runuser -u or sudo -u."
+        )
 
 
 def unusable_url(error: Exception) -> ConfigError:

@@ -17,6 +17,7 @@ import pytest
 
 from localassist import deploy
 from localassist.cli.main import app
+from localassist.cli.output import EXIT_USAGE
 from localassist.errors import ConfigError
 from localassist.server import notify
 from localassist.settings import load_settings
@@ -52,6 +53,7 @@ def test_the_unit_has_the_real_paths_and_times(
     assert (said["User"], said["ReadWritePaths"], said["Type"]) == ("anna", home, "notify")
     assert int(said["TimeoutStopSec"]) > 90 + 5
     assert said["IPAddressAllow"] == "localhost"
+    assert said["RestartPreventExitStatus"] == str(EXIT_USAGE)
     # What the code interpreter cannot live with, see docs/operations.md.
     forbidden = {"RestrictNamespaces", "ProtectKernelTunables", "ProtectHostname", "ProcSubset"}
     assert not forbidden & set(said)

@@ -81,6 +81,13 @@ def test_serve_reports_a_port_in_use() -> None:
     assert "Cannot listen on 127.0.0.1:" in done.stderr
 
 
+def test_what_may_be_better_next_time_is_told_from_wrong_settings(tmp_path: Path) -> None:
+    """The service manager tries only the former again."""
+    (tmp_path / "localassist.db").write_text("no database")
+    done = localassist("--home", str(tmp_path), "serve", "--port", "0")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
 @pytest.mark.model
 def test_a_question_in_a_pipe_is_answered_by_the_real_model() -> None:
     done = subprocess.run(

@@ -123,6 +123,25 @@ async def test_a_folder_that_is_read_only_is_refused_before_anything_is_asked(
         Database.open(tmp_path, SETTINGS)
 
 
+def test_a_database_that_another_user_has_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "localassist.db"
+    file.touch()
+    with monkeypatch.context() as patch:  # root may write everything
+        patch.setattr(os, "access", lambda path, mode: path != file)
+        with pytest.raises(StorageUnavailable, match="chown"):
+            Database.open(tmp_path, SETTINGS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder another's")
+def test_root_makes_no_database_in_the_folder_of_another(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, -1)
+    with pytest.raises(ConfigError, match="belongs to user 12345"):
+        Database.open(tmp_path, SETTINGS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_damaged_database_is_refused_in_our_own_words(tmp_path: Path) -> None:
     (tmp_path / "localassist.db").write_bytes(b"this was a database once" * 100)
     with pytest.raises(StorageCorrupt, match="damaged"):

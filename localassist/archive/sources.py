@@ -82,9 +82,7 @@ def _open(path: Path, stack: ExitStack) -> Source:
     if head == _ZIP:
         raise ConfigError(f"{path} is a zip archive that is cut short or damaged at its end.")
     if head.startswith(_COMPRESSED):
-        raise ConfigError(
-            f"{path} is compressed, and no archive that is read here: unpack it."
-        )
+        raise ConfigError(f"{path} is compressed, and no archive that is read here: unpack it.")
     return _File(path)
 
 

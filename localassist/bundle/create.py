@@ -281,6 +281,7 @@ def _manifest(
         licences=tuple(dict.fromkeys(licences)),
         models=tuple(model.manifest.id for model in request.models),
         schema=newest_revision(),
+        is_signed=request.key is not None,
     )
 
 

@@ -71,7 +71,8 @@ class Licence:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A bundle. ``created_at`` is in whole UTC seconds; ``models`` are the ids of those that the
-    user had added, ``schema`` is the newest revision of the database."""
+    user had added, ``schema`` is the newest revision of the database. ``is_signed`` says that there
+    must be a signature."""
 
     localassist: str
     created_at: int
@@ -80,6 +81,7 @@ class Manifest:
     licences: tuple[Licence, ...] = ()
     models: tuple[str, ...] = ()
     schema: str = ""
+    is_signed: bool = False
     format: int = field(default=FORMAT)
 
     def size_of(self, group: str) -> int:

@@ -67,6 +67,8 @@ def verify(
 def _conclude(found: _Found, signers: Path | None) -> Verified:
     assert found.manifest is not None
     signer = None
+    if found.manifest.is_signed and found.signature is None:
+        raise BundleError(f"The bundle was signed, and its {SIGNATURE} is missing.")
     if found.signature is not None:
         check_is_intact(found.sums_text, found.signature)
     if signers is not None:

@@ -21,7 +21,7 @@ from localassist.cli.output import (
     report,
     say,
 )
-from localassist.disk import free_bytes, size
+from localassist.disk import free_bytes, sha256_of, size
 from localassist.errors import BundleError
 
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ def _create(request: Request, cache: Path, *, is_agreed: bool) -> None:
         verified = create(plan, own, cache, say=report, on_item=on_item, on_bytes=on_bytes)
     _show(verified)
     say(f"{request.out} is made ({size(request.out.stat().st_size)}).")
-    say("On the other machine: tar xf it, then ./install.sh in its folder.")
+    say(f"Its SHA-256, to be carried by another way: {sha256_of(request.out)}")
+    say("On the other machine: sha256sum and tar xf it, then ./install.sh in its folder.")
 
 
 def _show_plan(plan: Plan) -> None:

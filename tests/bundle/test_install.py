@@ -17,6 +17,7 @@ import pytest
 from localassist.bundle.install.data import DATABASE
 from localassist.bundle.targets import Target
 from localassist.storage.revisions import newest_revision
+from tests.bundle.test_verify import key_pair
 from tests.bundle.tiny import Tiny, command, install, unpack
 
 
@@ -113,6 +114,23 @@ def test_a_python_of_another_version_is_refused(tiny: Tiny, tmp_path: Path) -> N
     done = install(unpack(tmp_path / "new.tar", tmp_path / "new"), tmp_path / "prefix")
     assert done.returncode == 1
     assert f"needs Python 3.99 with its venv module; {sys.executable} is not that" in done.stderr
+
+
+def test_a_signed_bundle_asks_whose_signature_is_accepted(tiny: Tiny, tmp_path: Path) -> None:
+    key, public = key_pair(tmp_path, "ours")
+    signers = tmp_path / "signers"
+    signers.write_text(f"ops@example.org {public}")
+    tiny.create(tmp_path / "b.tar", key=key, with_kernel=False)
+    folder = unpack(tmp_path / "b.tar", tmp_path / "b")
+    done = install(folder, tmp_path / "prefix")
+    assert done.returncode == 1 and "--signers FILE" in done.stderr
+    assert not (tmp_path / "prefix").exists()
+    done = install(folder, tmp_path / "prefix", "--signers", str(signers))
+    assert done.returncode == 0 and "signed by ops@example.org" in done.stdout
+    done = install(folder, tmp_path / "prefix", "--unsigned")
+    assert done.returncode == 0 and "signed by" not in done.stdout
+    done = install(folder, tmp_path / "prefix", "--unsigned", "--signers", str(signers))
+    assert done.returncode == 2
 
 
 def test_an_unknown_option_is_a_usage_error(unpacked: Path, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from localassist.bundle.files import MANIFEST, SUMS
+from localassist.bundle.files import MANIFEST, SIGNATURE, SUMS
 from localassist.bundle.tar import BLOCK, TarReader
 from localassist.bundle.verify import verify
 from localassist.errors import BundleError
-from tests.bundle.tiny import Tiny
+from tests.bundle.tiny import Tiny, unpack
 
 
 @pytest.fixture
@@ -207,6 +207,15 @@ def test_signatures(tiny: Tiny, tmp_path: Path) -> None:
     flip(bundle, start + size // 2)
     with pytest.raises(BundleError, match=r"SHA256SUMS\.sig was changed"):
         verify(bundle)
+
+
+def test_a_signature_that_was_removed_is_missed(tiny: Tiny, tmp_path: Path) -> None:
+    key, _ = key_pair(tmp_path, "ours")
+    tiny.create(tmp_path / "signed.tar", key=key, with_kernel=False)
+    folder = unpack(tmp_path / "signed.tar", tmp_path / "signed")
+    (folder / SIGNATURE).unlink()
+    with pytest.raises(BundleError, match=r"was signed, and its SHA256SUMS\.sig is missing"):
+        verify(folder)
 
 
 def test_one_that_is_not_signed_has_no_signer(bundle: Path, tmp_path: Path) -> None:

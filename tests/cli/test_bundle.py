@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def test_a_bundle_is_made_and_checked(
     for line in ("packages", "code interpreter", "in all", "free disk", "as it was made"):
         assert line in said.out
     assert "not signed" in said.out and "./install.sh" in said.out
+    assert hashlib.sha256(out.read_bytes()).hexdigest() in "".join(said.out.split())
     assert "\x1b" not in said.out + said.err
     assert run("verify", out) == 0
     assert "for linux_x86_64, Python 3." in capsys.readouterr().out

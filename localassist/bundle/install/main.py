@@ -47,13 +47,15 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be installed where. ``home`` is None where localassist's own default is meant."""
+    """What is to be installed where. ``home`` is None where localassist's own default is meant;
+    ``is_any_signer`` installs a signed bundle without asking by whom."""
 
     bundle: Path
     prefix: Prefix
     home: Path | None
     signers: Path | None
     with_kernel: bool
+    is_any_signer: bool
 
 
 def install_from(bundle: Path, arguments: list[str]) -> int:
@@ -65,7 +67,8 @@ def install_from(bundle: Path, arguments: list[str]) -> int:
     os.umask(0o022)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _install(Wanted(bundle, prefix, home, signers, not options.no_kernel))
+        with_kernel = not options.no_kernel
+        _install(Wanted(bundle, prefix, home, signers, with_kernel, options.unsigned))
     except BundleError as error:
         return _refuse(error.message, _FAILURE)
     except OSError as error:
@@ -86,8 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         "--prefix", metavar="DIR", help=f"where to install (default: {_default_prefix()})"
     )
     parser.add_argument("--home", metavar="DATA", help="the data folder, if not the default one")
-    parser.add_argument(
+    signed = parser.add_mutually_exclusive_group()
+    signed.add_argument(
         "--signers", metavar="FILE", help="require the signature of somebody this file lists"
+    )
+    signed.add_argument(
+        "--unsigned", action="store_true", help="take a signed bundle as if it were not signed"
     )
     parser.add_argument(
         "--no-kernel", action="store_true", help="leave out the code interpreter's packages"
@@ -105,6 +112,11 @@ def _install(wanted: Wanted) -> None:
     _say(f"checking {wanted.bundle}")
     verified = verify(wanted.bundle, signers=wanted.signers, progress=_progress())
     _say_verified(verified, time.monotonic() - started)
+    if verified.is_signed and wanted.signers is None and not wanted.is_any_signer:
+        raise BundleError(
+            "The bundle is signed: say whose signature you accept with --signers FILE (see "
+            "docs/air_gapped.md), or --unsigned to install it without asking."
+        )
     target = fitting_target(verified.manifest, this_machine())
     prefix = wanted.prefix
     with prefix.locked():

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs localassist from this folder. No network is used. See docs/air_gapped.md.
 #
-#   ./install.sh [--prefix DIR] [--home DATA] [--signers FILE] [--no-kernel] [--python PATH]
+#   ./install.sh [--prefix DIR] [--home DATA] [--signers FILE | --unsigned] [--no-kernel] [--python PATH]
 #
 # This part only finds a Python that the bundle was made for; install.py does the rest.
 

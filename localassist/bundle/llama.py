@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from localassist.bundle.own_wheel import write_stub
-from localassist.bundle.pip import build
+from localassist.bundle.pip import PipFailed, build
 from localassist.bundle.targets import Target, cmake_arguments
 from localassist.errors import BundleError
 
@@ -52,18 +52,26 @@ def kept_wheel(cache: Path, version: str, cpu: str) -> Path | None:
 
 
 def compile_wheel(cache: Path, version: str, cpu: str, say: Callable[[str], None]) -> Path:
-    """Compile it, which takes minutes, unless it was kept. Raises BundleError."""
+    """Compile it, which takes minutes, unless it was kept. Raises BundleError that names a file
+    with all that the compiler said."""
     place = _place(cache, version, cpu)
     place.mkdir(parents=True, exist_ok=True)
     with _locked(place / ".lock"):
         if found := kept_wheel(cache, version, cpu):
             return found
+        for left in place.glob("new-*"):  # by a call that was killed
+            shutil.rmtree(left)
         _check_compiler()
         say(f"compiling llama.cpp for {cpu}; this takes some minutes once")
-        with tempfile.TemporaryDirectory(dir=place) as new:
+        with tempfile.TemporaryDirectory(prefix="new-", dir=place) as new:
             source = ["--no-cache-dir", "--no-binary", _PACKAGE]
             requirement = f"{_PACKAGE}=={version}"
-            build(requirement, Path(new), source, cmake_arguments(cpu))
+            try:
+                build(requirement, Path(new), source, cmake_arguments(cpu))
+            except PipFailed as error:
+                log = place / "failed.log"
+                log.write_text(error.said, encoding="utf-8")
+                raise BundleError(f"{error.message} All that was said is in {log}.") from error
             (wheel,) = Path(new).glob("*.whl")
             os.replace(wheel, place / wheel.name)
     return place / wheel.name

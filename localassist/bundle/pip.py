@@ -47,11 +47,13 @@ _QUIET = ("--progress-bar", "off", "--disable-pip-version-check", "--no-input")
 
 
 class PipFailed(BundleError):
-    """pip gave up; ``missing`` is the requirement that nothing was found for, if it was that."""
+    """pip gave up; ``missing`` is the requirement that nothing was found for, if it was that,
+    ``said`` all that pip and the compilers below it had to say."""
 
-    def __init__(self, message: str, missing: str | None) -> None:
+    def __init__(self, message: str, missing: str | None, said: str) -> None:
         super().__init__(message)
         self.missing = missing
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +136,4 @@ def _failure(done: Ended) -> PipFailed:
         reason = "the disk is full"
     elif "connection broken" in done.said or "NewConnectionError" in done.said:
         reason = f"the package index cannot be reached ({reason})"
-    return PipFailed(f"pip: {reason}", missing)
+    return PipFailed(f"pip: {reason}", missing, done.said)

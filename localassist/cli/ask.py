@@ -66,7 +66,7 @@ def ask(
     ] = False,
     out: Annotated[Path, typer.Option(help="Where images and files are saved.")] = Path("outputs"),
 ) -> None:
-    """Ask one question and print the answer. What is piped in is what the question is about."""
+    """Ask one question, also about piped text, and print the answer."""
     from localassist.client.assistants import NoSuchAssistant
     from localassist.client.client import APIError, LocalAssist, explain
 

@@ -50,8 +50,10 @@ def docs(
         typer.Option(help="Write all pages as HTML into this folder, which must be new or empty."),
     ] = None,
 ) -> None:
-    """Read these pages in the terminal, search them, or write them as HTML. In a pipe a page is its
-    Markdown."""
+    """Read these pages in the terminal, search them, or write them as HTML.
+
+    In a pipe, a page is printed as its Markdown.
+    """
     from localassist import pages
 
     wishes = [bool(page) and not is_path, is_list, words is not None, html is not None]

@@ -28,33 +28,46 @@ from localassist.cli.output import (
 from localassist.errors import LocalAssistError, StorageError
 from localassist.offline import seal
 
-# In the order of the help: what a person does, then what there is to be managed. Each name with the
-# module in this package that has it, and the function or the group of commands in there.
-COMMANDS = {
-    "serve": ("serve", "serve"),
-    "chat": ("chat", "chat"),
-    "ask": ("ask", "ask"),
-    "doctor": ("doctor", "doctor"),
-    "docs": ("docs", "docs"),
-    "compat": ("compat", "compat"),
-    "export": ("transfer", "export_objects"),
-    "import": ("transfer", "import_objects"),
-    "prune": ("prune", "prune"),
-    "vacuum": ("prune", "vacuum"),
-    "completion": ("completion", "completion"),
-    "assistants": ("assistants", "app"),
-    "models": ("models", "app"),
-    "files": ("files", "app"),
-    "stores": ("stores", "app"),
-    "runs": ("runs", "app"),
-    "tools": ("tools", "app"),
-    "sandbox": ("sandbox", "app"),
-    "bench": ("bench", "app"),
-    "keys": ("keys", "app"),
-    "backup": ("backup", "app"),
-    "bundle": ("bundle", "app"),
-    "deploy": ("deploy", "app"),
+# By heading, in the order of the help. Each name with the module in this package that has it, and
+# the function or the group of commands in there.
+HEADINGS = {
+    "Talk": {
+        "chat": ("chat", "chat"),
+        "ask": ("ask", "ask"),
+        "assistants": ("assistants", "app"),
+    },
+    "Serve": {
+        "serve": ("serve", "serve"),
+        "doctor": ("doctor", "doctor"),
+        "keys": ("keys", "app"),
+        "deploy": ("deploy", "app"),
+        "bundle": ("bundle", "app"),
+    },
+    "Models and documents": {
+        "models": ("models", "app"),
+        "files": ("files", "app"),
+        "stores": ("stores", "app"),
+        "bench": ("bench", "app"),
+    },
+    "Runs, functions and code": {
+        "runs": ("runs", "app"),
+        "tools": ("tools", "app"),
+        "sandbox": ("sandbox", "app"),
+    },
+    "Data": {
+        "backup": ("backup", "app"),
+        "export": ("transfer", "export_objects"),
+        "import": ("transfer", "import_objects"),
+        "prune": ("prune", "prune"),
+        "vacuum": ("prune", "vacuum"),
+    },
+    "Help": {
+        "docs": ("docs", "docs"),
+        "compat": ("compat", "compat"),
+        "completion": ("completion", "completion"),
+    },
 }
+COMMANDS = {name: place for group in HEADINGS.values() for name, place in group.items()}
 
 
 class _Commands(Mapping[str, Any]):
@@ -72,7 +85,9 @@ class _Commands(Mapping[str, Any]):
                 alone.add_typer(told, name=name)
             else:
                 alone.command(name)(told)
-            self._loaded[name] = get_group(alone).commands[name]
+            loaded: Any = get_group(alone).commands[name]
+            loaded.rich_help_panel = next(head for head, group in HEADINGS.items() if name in group)
+            self._loaded[name] = loaded
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -40,8 +40,7 @@ def export_objects(
         bool, typer.Option("--no-files", help="Without the contents of files.")
     ] = False,
 ) -> None:
-    """Write assistants, threads, messages, runs, files and vector stores into one documented file,
-    with their ids."""
+    """Write assistants, threads, runs, files and vector stores into one file, with their ids."""
     from localassist.archive.export import Selection
 
     selection = Selection(tuple(assistant or ()), tuple(thread or ()), not no_files)

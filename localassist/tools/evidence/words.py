@@ -28,6 +28,9 @@ _QUOTED = re.compile(r"['\"‘“`]([A-Za-z0-9][^'\"’”`]{0,30})['\"’”`]"
 _LISTED = re.compile(
     r"(?:\be\.?g\.?,?|\bi\.?e\.?,?|such as|like|options?:?|can be|one of)\s+([^.()]+)"
 )
+# "San Francisco, CA" is one value where a description asks for a place.
+_OF_PLACES = re.compile(r"\b(?:city|town|place|location|address)\b", re.IGNORECASE)
+_PLACE = re.compile(r"['\"]?[A-Z][^,]*,\s+[A-Z](?:(?!\b(?:and|or)\b)[^,])*")
 
 
 class Span(NamedTuple):
@@ -146,8 +149,12 @@ def options(schema: Mapping[str, Any]) -> list[str]:
     """Values that a text parameter may take according to its description."""
     description = str(schema.get("description", ""))
     found = quoted(description)
+    is_of_places = _OF_PLACES.search(description) is not None
     for listed in _LISTED.findall(description):
-        parts = re.split(r",|\bor\b|\band\b|/", listed)
+        if is_of_places and _PLACE.fullmatch(listed) is not None:
+            parts = [listed]
+        else:
+            parts = re.split(r",|\bor\b|\band\b|/", listed)
         found += [part.strip(" '\"") for part in parts]
     return list(dict.fromkeys(value for value in found if 1 < len(value) <= 30 and value != "etc"))
 

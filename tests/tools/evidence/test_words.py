@@ -99,3 +99,10 @@ def test_reasons_for_optional_parameters(
 def test_options_of_a_description() -> None:
     schema = {"description": "The size, such as small, medium or large. Not 'huge'."}
     assert options(schema) == ["huge", "small", "medium", "large"]
+
+
+def test_a_place_in_what_it_lies_in_is_one_option() -> None:
+    asks = "The city and state, e.g. San Francisco, CA"
+    assert options({"description": asks}) == ["San Francisco, CA"]
+    assert options({"description": "The city, e.g. Rome or Paris"}) == ["Rome", "Paris"]
+    assert options({"description": "The unit, e.g. Celsius, Kelvin"}) == ["Celsius", "Kelvin"]

@@ -146,6 +146,8 @@ def test_the_containerfile(capsys: pytest.CaptureFixture[str], source: str) -> N
     assert json.loads(given["ENTRYPOINT"]) == ["localassist"]
     assert json.loads(given["CMD"])[0] == "serve"
     assert given["STOPSIGNAL"] == "SIGTERM" and "STOP_SECONDS" not in text
+    # What the second image copies, the first one has, also with nothing to install there.
+    assert re.search(r"mkdir -p .*/var/lib/localassist", joined.split("\nFROM ")[1])
     assert "${BUILD_IMAGE}" in text and "$$" not in text
 
 

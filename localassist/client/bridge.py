@@ -17,11 +17,13 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """A running event loop. ``submit`` and ``call`` may be used from any thread but its own."""
+    """A running event loop. ``submit`` may be used from any thread and from a finalizer, ``call``
+    from any thread but the loop's own."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._lock = threading.Lock()
+        # The garbage collector may close a forgotten stream, and with that submit, in a submit.
+        self._lock = threading.RLock()
         self._is_closed = False
         # A daemon: a program that forgets to close must still be able to end.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -199,8 +199,10 @@ class _SyncBody(http.SyncByteStream):
             yield chunk
 
     def close(self) -> None:
+        """Does not wait: the garbage collector calls it in any thread, also in one of those that
+        the loop waits for."""
         with suppress(RuntimeError):  # The client was closed before its stream.
-            self._loop.call(self._exchange.close())
+            self._loop.submit(self._exchange.close())
 
 
 class _AsyncBody(http.AsyncByteStream):

@@ -52,3 +52,23 @@ def test_closing_ends_what_is_running_and_refuses_more() -> None:
     assert not any(thread.name == "bridge-test" for thread in threading.enumerate())
     with pytest.raises(RuntimeError, match="closed"):
         loop.call(where())
+
+
+def test_a_finalizer_may_submit_in_the_middle_of_a_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the garbage collector does, which runs wherever memory is asked for."""
+    loop = LoopThread("bridge-test")
+    start, inner = asyncio.run_coroutine_threadsafe, []
+
+    def collecting(coroutine, target):  # type: ignore[no-untyped-def]
+        if not inner:
+            inner.append(None)
+            inner[0] = loop.submit(where())
+        return start(coroutine, target)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", collecting)
+    done: list[str] = []
+    caller = threading.Thread(target=lambda: done.append(loop.call(where())), daemon=True)
+    caller.start()
+    caller.join(30)
+    assert done == ["bridge-test"] and inner[0].result(30) == "bridge-test"
+    loop.close()

@@ -114,8 +114,22 @@ def test_chunks_arrive_while_the_app_is_still_at_work(
             trickle.may_send.release()
             assert next(chunks) == f"chunk {number}".encode()
             assert trickle.sent == number
-    trickle.may_send.release(20)
-    assert trickle.left.wait(5), "the app was not told that the reader left"
+    assert trickle.left.wait(30), "the app was not told that the reader left"
+    trickle.may_send.release()
+
+
+def test_a_stream_may_be_closed_on_the_loops_own_thread(
+    client: http.Client, loop: LoopThread, trickle: Trickle
+) -> None:
+    """Where the garbage collector comes upon one that was forgotten."""
+    with client.stream("GET", "/trickle") as response:
+
+        async def collect() -> None:
+            response.stream.close()  # type: ignore[union-attr]
+
+        loop.call(collect(), timeout_seconds=30)
+        assert trickle.left.wait(30)
+    trickle.may_send.release()
 
 
 def test_bodies_from_memory_and_from_files_arrive_whole(client: http.Client) -> None:

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from localassist.errors import StorageUnavailable
 
 _CACHE_KIB = 16 * 1024
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,50 +74,68 @@ WHERE step.kind = 'thread.run.step' AND step.owner != run.owner
 
 
 class Staging:
-    """One import's objects. Not for two threads at once."""
+    """One import's objects. Who is interrupted may close it under a thread that still works with
+    it, which is told so by its next call: sqlite3 itself crashes when a connection is closed in the
+    middle of a statement."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._lock = Lock()
 
     def put(self, staged: Staged) -> Staged | None:
         """Keep an object; the one that has its id already, which then stays."""
         values = (*astuple(staged), staged.key)
-        if self._connection.execute(_PUT, values).rowcount:
-            return None
-        return self.one(staged.kind, staged.key)
+        with self._lock:
+            is_new = self._connection.execute(_PUT, values).rowcount
+        return None if is_new else self.one(staged.kind, staged.key)
 
     def one(self, kind: str, key: str) -> Staged | None:
-        found = self._connection.execute(f"{_ALL} WHERE kind = ? AND key = ?", (kind, key))
-        row = found.fetchone()
-        return None if row is None else Staged(*row)
+        rows = self._rows(f"{_ALL} WHERE kind = ? AND key = ?", kind, key)
+        return Staged(*rows[0]) if rows else None
 
     def of_kind(self, kind: str) -> list[Staged]:
         """All of a kind, oldest first."""
-        found = self._connection.execute(f"{_ALL} WHERE kind = ?", (kind,))
-        return in_order([Staged(*row) for row in found])
+        return in_order([Staged(*row) for row in self._rows(f"{_ALL} WHERE kind = ?", kind)])
 
     def of_owner(self, kind: str, owner: str) -> list[Staged]:
         """What belongs to a thread or a store, oldest first."""
-        found = self._connection.execute(f"{_ALL} WHERE kind = ? AND owner = ?", (kind, owner))
-        return in_order([Staged(*row) for row in found])
+        rows = self._rows(f"{_ALL} WHERE kind = ? AND owner = ?", kind, owner)
+        return in_order([Staged(*row) for row in rows])
 
     def threads(self) -> Iterator[tuple[str, int, bool]]:
         """Ids of threads, oldest first, since when they are, and whether they are only named by
         what belongs to them."""
-        for thread_id, created_at, is_made in self._connection.execute(_THREADS):
+        for thread_id, created_at, is_made in self._each(_THREADS):
             yield thread_id, created_at, bool(is_made)
 
     def ids(self, kind: str) -> Iterator[tuple[str, str]]:
         """Ids and owners of a kind."""
-        yield from self._connection.execute("SELECT id, owner FROM objects WHERE kind = ?", (kind,))
+        yield from self._each("SELECT id, owner FROM objects WHERE kind = ?", kind)
 
     def lost_steps(self) -> int:
         """How many steps have no run."""
-        return int(self._connection.execute(_LOST_STEPS).fetchone()[0])
+        return int(self._rows(_LOST_STEPS)[0][0])
 
     def stray_steps(self) -> list[tuple[str, str]]:
         """Places of steps whose run is in another thread, and that run."""
-        return self._connection.execute(_STRAY_STEPS).fetchall()
+        return self._rows(_STRAY_STEPS)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    def _each(self, query: str, *values: str) -> Iterator[Any]:
+        with self._lock:
+            cursor = self._connection.execute(query, values)
+            rows = cursor.fetchmany(_ROWS_AT_ONCE)
+        while rows:
+            yield from rows
+            with self._lock:
+                rows = cursor.fetchmany(_ROWS_AT_ONCE)
 
 
 @contextmanager
@@ -122,14 +143,15 @@ def opened_staging(folder: Path) -> Iterator[Staging]:
     """In a folder that is removed afterwards. Raises StorageUnavailable when the disk fails, also
     during the work inside."""
     try:
-        with closing(sqlite3.connect(folder / "objects", check_same_thread=False)) as connection:
+        connection = sqlite3.connect(folder / "objects", check_same_thread=False)
+        with closing(Staging(connection)) as staging:
             connection.isolation_level = None
             # Nothing in it outlives the import.
             for setting in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}"):
                 connection.execute(f"PRAGMA {setting}")
             connection.executescript(_TABLES)
             connection.execute("BEGIN")
-            yield Staging(connection)
+            yield staging
     except sqlite3.Error as error:
         raise StorageUnavailable(f"Objects cannot be kept in {folder.parent}: {error}.") from error
 

@@ -155,6 +155,8 @@ class Retention:
             await self._database.write(
                 lambda session: free_room.give_back(session, _PAGES_AT_ONCE), durable=False
             )
+            if await self._database.read(free_room.is_held):
+                return  # the next sweep goes on
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _repeat(self, portion: Callable[[Session], int]) -> None:

@@ -31,6 +31,7 @@ from localassist.storage.patience import Patience
 from localassist.storage.revisions import MIGRATIONS, is_known_revision, newest_revision
 
 __all__ = [
+    "MOST_LOG_BYTES",
     "URL_ERRORS",
     "Database",
     "Session",
@@ -46,6 +47,9 @@ URL_ERRORS = (ArgumentError, NoSuchModuleError, ModuleNotFoundError)
 _AFTER_COMMIT = "after_commit"
 # SQLite takes 32,766 values in a statement, PostgreSQL 65,535.
 _MAX_VALUES = 20_000
+MOST_LOG_BYTES = 64 * 2**20
+"""What SQLite's write-ahead log keeps on disk once everything in it is in the database: a long
+transaction, and all that is written beside a long read, makes it as large as what they write."""
 _CORRUPT = ("malformed", "not a database", "corrupt")
 _LOCKED = "database is locked"
 
@@ -306,6 +310,7 @@ def _engine(
         if not cursor.execute("PRAGMA auto_vacuum").fetchone()[0]:
             cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA journal_size_limit={MOST_LOG_BYTES}")
         cursor.execute(f"PRAGMA synchronous={synchronous or settings.synchronous}")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()

@@ -6,7 +6,11 @@ own.
 
 from __future__ import annotations
 
-from localassist.storage.database import Session
+import os
+import sqlite3
+
+from localassist.errors import StorageUnavailable
+from localassist.storage.database import MOST_LOG_BYTES, Session
 
 
 def free_bytes(session: Session) -> int:
@@ -23,9 +27,24 @@ def free_bytes(session: Session) -> int:
 
 
 def give_back(session: Session, pages: int) -> None:
-    """Move what is stored at the end of the file into free pages and cut so many off."""
+    """Move what is stored at the end of the file into free pages and cut so many off. Raises
+    StorageUnavailable."""
     # The driver's own cursor, a page each: it takes one step of a statement that returns no rows.
     cursor = session.connection().connection.cursor()
-    for _ in range(pages):
-        cursor.execute("PRAGMA incremental_vacuum(1)")
-    cursor.close()
+    try:
+        for _ in range(pages):
+            cursor.execute("PRAGMA incremental_vacuum(1)")
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"The database cannot be made smaller: {error}.") from error
+    finally:
+        cursor.close()
+
+
+def is_held(session: Session) -> bool:
+    """Whether the file cannot become smaller now: somebody reads for long, such as a backup, and
+    what is moved meanwhile takes room in the log beside it instead."""
+    _, _, file = session.connection().exec_driver_sql("PRAGMA database_list").first() or ("",) * 3
+    try:
+        return os.stat(f"{file}-wal").st_size > MOST_LOG_BYTES
+    except FileNotFoundError:
+        return False

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from localassist import clock
 from localassist.engine import ScriptedEngine
-from localassist.errors import ResourceNotFound
+from localassist.errors import ResourceNotFound, StorageUnavailable
 from localassist.runtime import Runtime, vacuum
 from localassist.schemas.base import ListQuery
 from localassist.schemas.messages import MessageCreate
@@ -28,7 +28,7 @@ from localassist.settings import load_settings
 from localassist.storage import free_room
 from localassist.storage import retention as rows
 from localassist.storage.blobs import BlobStore
-from localassist.storage.database import Database, Session
+from localassist.storage.database import MOST_LOG_BYTES, Database, Session
 from localassist.storage.tables import (
     Base,
     CodeFileRow,
@@ -323,26 +323,80 @@ def test_the_database_gives_back_its_room(tmp_path: Path) -> None:
     assert (tmp_path / "localassist.db").stat().st_size == after
 
 
-async def test_a_sweep_gives_back_what_is_above_the_setting(
-    runtime: Runtime, database: Database, make: Callable[..., Retention]
-) -> None:
+async def make_room(database: Database) -> int:
+    """Some MiB free at the beginning of the database, before what is kept; how many bytes."""
     now = clock.now()
 
     def fill(session: Session) -> None:
-        fields: dict[str, Any] = {"tool_resources": {}, "metadata_": {"text": "x" * 1000}}
-        for n in range(4000):
-            session.add(ThreadRow(id=f"thread_{n}", created_at=now, project_id=P, **fields))
+        fields: dict[str, Any] = {"tool_resources": {}, "metadata_": {"text": "x" * 1800}}
+        for n in range(10_000):
+            thread = ThreadRow(id=f"thread_{n}", created_at=now + n, project_id=P, **fields)
+            session.add(thread)
 
+    old = delete(ThreadRow).where(ThreadRow.created_at < now + 5000)
     await database.write(fill)
-    await database.write(lambda session: session.query(ThreadRow).delete())
+    await database.write(lambda session: session.execute(old))
     free = await database.read(free_room.free_bytes)
     assert free > 3 * 2**20
+    return free
+
+
+async def test_a_sweep_gives_back_what_is_above_the_setting(
+    database: Database, make: Callable[..., Retention]
+) -> None:
+    free = await make_room(database)
     for free_mb, most in ((100, free), (2, 2 * 2**20), (0, 0)):
         await make(EVERYTHING.model_copy(update={"free_mb": free_mb})).sweep()
         left = await database.read(free_room.free_bytes)
         assert most - 2**20 <= left <= most
     checked = text("PRAGMA quick_check")
     assert await database.read(lambda session: session.scalar(checked)) == "ok"
+
+
+async def test_room_is_not_given_back_beside_a_long_read(
+    runtime: Runtime,
+    database: Database,
+    make: Callable[..., Retention],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside a backup it would take as much room in the log as it is to give back."""
+    await make_room(database)
+    monkeypatch.setattr(free_room, "MOST_LOG_BYTES", 6 * 2**20)
+    sweeping = make(EVERYTHING.model_copy(update={"free_mb": 0}))
+    with closing(sqlite3.connect(runtime.settings.home / "localassist.db")) as reader:
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM threads").fetchone()
+        await sweeping.sweep()
+        assert await database.read(free_room.free_bytes) > 0
+        reader.execute("ROLLBACK")
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for _ in range(20):  # the runtime's own short reads may end one early
+        await sweeping.sweep()
+    assert await database.read(free_room.free_bytes) == 0
+
+
+async def test_room_that_cannot_be_given_back_is_said_in_words(database: Database) -> None:
+    await make_room(database)
+
+    def give_back(session: Session) -> None:
+        session.connection().exec_driver_sql("PRAGMA query_only = 1")
+        free_room.give_back(session, 1)
+
+    with pytest.raises(StorageUnavailable, match="cannot be made smaller: attempt to write"):
+        await database.write(give_back)
+
+
+async def test_a_long_transaction_leaves_no_long_log(tmp_path: Path) -> None:
+    database = Database.open(tmp_path, load_settings(tmp_path).storage)
+    log = tmp_path / "localassist.db-wal"
+    put = text("INSERT INTO large VALUES (zeroblob(1000000))")
+    await database.write(lambda s: s.execute(text("CREATE TABLE large (content)")))
+    await database.write(lambda s: [s.execute(put) for _ in range(80)])
+    assert log.stat().st_size > 80_000_000
+    await database.write(lambda s: s.execute(put))
+    assert log.stat().st_size <= MOST_LOG_BYTES
+    await database.close()
 
 
 def test_a_database_of_before_takes_it_up_when_it_is_vacuumed(tmp_path: Path) -> None:

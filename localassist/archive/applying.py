@@ -93,6 +93,8 @@ def _share_attached(session: Session, project: str, talk: Talk, attachments: Att
             tools = {tool.type for tool in attached.tools}
             to_search += [attached.file_id] if "file_search" in tools else []
             for_code += [attached.file_id] if "code_interpreter" in tools else []
+    if not (to_search or for_code):
+        return
     for_code = _readable(session, project, for_code)
     to_search = attachments.searchable(session, project, _readable(session, project, to_search))
     change: dict[str, Any] = {}

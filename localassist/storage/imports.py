@@ -38,12 +38,13 @@ from localassist.storage.tables import (
     RunStepRow,
     StoreFileRow,
     ThreadRow,
-    TombstoneRow,
     VectorStoreRow,
 )
 
 _THREADS = Base.metadata.tables["threads"]
 _DELETE_THREAD = delete(_THREADS).where(_THREADS.c.id == bindparam("thread"))
+_TOMBSTONES = Base.metadata.tables["tombstones"]
+_UNBURY = delete(_TOMBSTONES).where(_TOMBSTONES.c.id == bindparam("buried"))
 # Columns that are called something else in their row.
 _ATTRIBUTES = {"metadata": "metadata_"}
 _TABLES: dict[str, type[ObjectRow]] = {
@@ -223,7 +224,7 @@ def _insert(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> 
 
 
 def _unbury(session: Session, object_id: str) -> None:
-    session.execute(delete(TombstoneRow).where(TombstoneRow.id == object_id))
+    session.execute(_UNBURY, {"buried": object_id})
 
 
 def _left_open(value: float | None) -> float | None:

@@ -45,7 +45,11 @@ def workspace(parent: Path) -> Iterator[Path]:
 def sweep(parent: Path) -> None:
     """Remove the folders of processes that are gone."""
     for left in parent.glob(f"{PREFIX}*"):
-        if not (left / _LOCK).exists() and time.time() - left.stat().st_mtime < _YOUNG_SECONDS:
+        try:
+            age_seconds = time.time() - left.stat().st_mtime
+        except FileNotFoundError:
+            continue  # its process has just removed it
+        if not (left / _LOCK).exists() and age_seconds < _YOUNG_SECONDS:
             continue  # somebody is just making it
         lock = ProcessLock(left / _LOCK)
         if lock.acquire():

@@ -166,19 +166,28 @@ class Database:
             engine.dispose()
 
     def _migrate(self) -> None:
+        # Nearly every start finds the newest schema, and has not to wait for those who write.
+        with self._read_engine.connect() as connection:
+            if _revision(connection) == newest_revision():
+                return
         # Two processes that start together must not both migrate: one waits for the other, and
         # finds nothing left to do.
         with self._write_engine.begin() as connection:
             is_alone(connection, "migrate", waits=True)
-            current: str | None = None
-            if tables_of(connection).has_table("alembic_version"):
-                current = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            current = _revision(connection)
             if not is_known_revision(current):
                 raise StorageCorrupt(
                     f"The data folder has schema {current} of a newer localassist: upgrade it."
                 )
             if current != newest_revision():
                 _upgrade(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not tables_of(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
 
 
 def _upgrade(connection: Connection) -> None:

@@ -176,6 +176,18 @@ async def test_a_locked_database_is_reported_after_the_timeout(tmp_path: Path) -
     await database.close()
 
 
+async def test_a_database_is_opened_and_read_while_another_process_writes(tmp_path: Path) -> None:
+    """As an import does for long, all of it in one transaction."""
+    settings = StorageSettings(busy_timeout_seconds=0.1)
+    await Database.open(tmp_path, settings).close()
+    other = sqlite3.connect(tmp_path / "localassist.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    database = Database.open(tmp_path, settings)
+    assert "late" not in await database.read(names)
+    await database.close()
+    other.close()
+
+
 async def test_writes_that_wait_for_another_process_fail_together(tmp_path: Path) -> None:
     """Not one after the other; and what is asked for later has the whole time again."""
     seconds = 0.5

@@ -23,7 +23,7 @@ from localassist.archive.workspace import check_room, workspace
 from localassist.errors import ConfigError, ShuttingDown, StorageUnavailable
 from localassist.schemas.uploads import MAX_UPLOAD_BYTES
 from localassist.services.attachments import Attachments
-from localassist.storage import projects
+from localassist.storage import imports, projects
 from localassist.storage.blobs import Blob, BlobStore
 from localassist.storage.database import Database, Session, is_alone
 
@@ -202,6 +202,7 @@ class Archive:
         def change(session: Session, told: Progress) -> Plan | None:
             if not is_alone(session.connection(), "import"):
                 raise StorageUnavailable("Another import is under way: wait for its end.")
+            imports.hold_threads(session, gathered.threads.keys())
             plan = decide(session)
             if plan is None:
                 return None

@@ -110,6 +110,14 @@ def without_content(session: Session, file_ids: Collection[str]) -> set[str]:
     return found
 
 
+def hold_threads(session: Session, thread_ids: Collection[str]) -> None:
+    """Until the transaction ends nobody begins a run on those of the threads that are there. On
+    SQLite nobody writes meanwhile anyway."""
+    for portion in in_portions(sorted(thread_ids)):
+        held = select(ThreadRow.id).where(ThreadRow.id.in_(portion)).order_by(ThreadRow.id)
+        session.execute(held.with_for_update())
+
+
 def busy_threads(session: Session, thread_ids: Collection[str]) -> set[str]:
     """Those of the threads on which a run is active."""
     found: set[str] = set()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 
 from localassist.engine import ScriptedEngine
 from localassist.errors import StorageUnavailable
@@ -16,6 +17,7 @@ from localassist.storage.tables import Base
 from tests.archive import hosted
 from tests.archive.conftest import HANDBOOK, Opened, ask_weather, fill, texts
 from tests.archive.moving import everything, export, ingested, load
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.postgres,
@@ -103,3 +105,28 @@ def test_of_imports_at_once_one_is_made(tmp_path: Path, folder: Callable[[str], 
         ends = list(pool.map(attempt, homes))
     assert ends.count("made") == 1
     assert set(ends) <= {"made", "refused", "Another import is under way: wait for its end."}
+
+
+def is_waited_for(engine: Engine) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with engine.connect() as connection:
+        return bool(connection.scalar(text(waiting)))
+
+
+def test_a_run_that_begins_meanwhile_is_not_replaced(
+    tmp_path: Path, folder: Callable[[str], Path]
+) -> None:
+    dump, home = hosted.write(tmp_path / "dump"), folder("data")
+    load(home, dump)
+    engine = create_engine(os.environ["POSTGRES_TEST_URL"])
+    with ThreadPoolExecutor(1) as pool, engine.connect() as other:
+        of = {"thread": hosted.THREAD}
+        other.execute(text("SELECT id FROM threads WHERE id = :thread FOR UPDATE"), of)
+        begun = text("UPDATE runs SET status = 'in_progress' WHERE thread_id = :thread")
+        assert other.execute(begun, of).rowcount == 1
+        importing = pool.submit(load, home, dump, policy="replace")
+        asyncio.run(until(lambda: is_waited_for(engine) or importing.done()))
+        other.commit()
+        problems = importing.result().problems
+    engine.dispose()
+    assert [f"A run is active on {hosted.THREAD}" in problem for problem in problems] == [True]

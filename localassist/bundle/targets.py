@@ -114,19 +114,26 @@ def choose_targets(
     platforms: Sequence[str], pythons: Sequence[str], glibc: str, cpus: Sequence[str]
 ) -> tuple[Target, ...]:
     """Every platform with every Python, each with the level of processors that is asked for it.
-    ConfigError where a level is none of any of the platforms."""
+    ConfigError where a level is none of any of the platforms, or one too many."""
     known = {level for platform in platforms for level in CPU_LEVELS.get(platform, ())}
     foreign = [level for level in cpus if level not in known]
 
     def cpu_of(platform: str) -> str:
         fitting = [level for level in cpus if level in CPU_LEVELS.get(platform, ())]
-        return (fitting + foreign + [""])[0]
+        own = [level for level in fitting if level != NATIVE]  # which may be meant for another one
+        return (foreign + own + fitting + [""])[0]
 
-    return tuple(
+    targets = tuple(
         Target(platform, python, glibc, cpu_of(platform))
         for platform in dict.fromkeys(platforms)
         for python in dict.fromkeys(pythons)
     )
+    used = {target.cpu for target in targets}
+    if spare := [level for level in cpus if level not in used]:
+        raise ConfigError(
+            f"--cpu {spare[0]} is one too many: llama.cpp is compiled once for each --platform."
+        )
+    return targets
 
 
 def wheel_glibc(filename: str) -> str:

@@ -51,8 +51,22 @@ def test_each_platform_gets_the_level_that_is_its_own() -> None:
     ]
     (native,) = choose_targets(["linux_aarch64"], ["3.11"], "2.36", ["native"])
     assert (native.glibc, native.cpu) == ("2.36", "native")
-    with pytest.raises(ConfigError, match=r"--cpu x86-64-v3 is not one of .*armv8-a"):
-        choose_targets(["linux_aarch64"], ["3.11"], "", ["x86-64-v3"])
+    here, arm = choose_targets(platforms, ["3.11"], "", ["native", "armv8-a"])
+    assert (here.cpu, arm.cpu) == ("native", "armv8-a")
+
+
+@pytest.mark.parametrize(
+    ("cpus", "why"),
+    [
+        (["x86-64-v3"], r"--cpu x86-64-v3 is not one of .*armv8-a"),
+        (["armv8-a", "x86-64-v3"], r"--cpu x86-64-v3 is not one of .*armv8-a"),
+        (["armv8-a", "armv8.2-a"], r"--cpu armv8.2-a is one too many"),
+        (["native", "armv8-a"], r"--cpu native is one too many"),
+    ],
+)
+def test_a_level_that_no_platform_can_use_is_refused(cpus: list[str], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        choose_targets(["linux_aarch64"], ["3.11"], "", cpus)
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ def root(
 
 
 def main() -> None:
-    """Entry point. An error of ours becomes one line, never a traceback; exit code 2, or 1 where
-    what is stored cannot be used, which may be otherwise the next time."""
+    """Entry point. An error of ours, or of the system, becomes one line, never a traceback, except
+    for developers (``python -X dev``). Exit code 2, or 1 where the next time may be otherwise."""
     _open_streams()
     completion.prepare()
     seal()
@@ -154,6 +154,8 @@ def main() -> None:
         report(exc.message)
         sys.exit(EXIT_FAILURE if isinstance(exc, StorageError) else EXIT_USAGE)
     except OSError as error:  # such as a full disk behind standard output
+        if error.errno is None or sys.flags.dev_mode:  # without a number it is not the system's
+            raise
         report(explain_os(error))
         _drop_output()
         sys.exit(EXIT_FAILURE)

@@ -58,7 +58,7 @@ def fail(message: str, code: int = EXIT_USAGE) -> NoReturn:
 
 def explain_os(error: OSError) -> str:
     """``notes.md: Permission denied``"""
-    reason = error.strerror or str(error)
+    reason = (error.strerror or str(error) or type(error).__name__).rstrip(".")
     return f"{error.filename}: {reason}" if error.filename else f"{reason}."
 
 

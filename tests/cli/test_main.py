@@ -50,6 +50,30 @@ def test_what_cannot_be_written_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (1, "localassist: No space left on device.\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "is_line"),
+    [
+        ([], "PermissionError(13, 'No', 'a.txt')", True),
+        (["-X", "dev"], "PermissionError(13, 'No', 'a.txt')", False),
+        ([], "TimeoutError()", False),
+    ],
+)
+def test_only_what_the_system_refuses_has_no_traceback(
+    options: list[str], error: str, is_line: bool
+) -> None:
+    code = (
+        "from localassist.cli import docs, main\n"
+        f"def refuse(): raise {error}\n"
+        "docs.docs = refuse\n"
+        "main.main()"
+    )
+    command = [sys.executable, *options, "-c", code, "docs"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (done.stderr == "localassist: a.txt: No\n") == is_line
+    assert ("in refuse" in done.stderr) != is_line
+
+
 def test_serve_refuses_the_network_without_a_key() -> None:
     done = localassist("serve", "--host", "0.0.0.0", "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")

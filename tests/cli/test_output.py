@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from localassist.cli import output
-from localassist.cli.output import CleanConsole, report, say_json
+from localassist.cli.output import CleanConsole, explain_os, report, say_json
 
 TITLE = "\x1b]0;pwned\x07"  # sets the title of a window
 ATTACKS = [TITLE, "\x1b[2J", "\x9b2J", "\x1b]52;c;cm0gLXJm\x07", "\x08\x08", "\u202egnp.exe"]
@@ -69,3 +69,16 @@ def test_json_cannot_act_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "é" in out and all(c.isprintable() or c == "\n" for c in out)
     assert json.loads(out) == value
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file", "a.md"), "a.md: No such file"),
+        (OSError(28, "No space left"), "No space left."),
+        (OSError("A sentence."), "A sentence."),
+        (TimeoutError(), "TimeoutError."),
+    ],
+)
+def test_an_error_of_the_system_always_says_something(error: OSError, said: str) -> None:
+    assert explain_os(error) == said

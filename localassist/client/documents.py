@@ -113,7 +113,7 @@ def add_files(
         if entry is not None and entry.status == "in_progress"
     }
     reading = _Reading(client, len(begun) + len(fresh), on_progress)
-    failures = _finish(client, store_id, begun, reading)
+    failures = _removed(client, store_id, _finish(client, store_id, begun, reading))
     for number, group in enumerate(_grouped(fresh)):
         before = number * _BATCH_FILES
         entries, refused = _upload(client, group, digests, before, len(fresh), on_progress)
@@ -138,9 +138,12 @@ def add_files(
 def read_files(
     client: openai.OpenAI, store_id: str, names: dict[str, str], on_progress: Progress
 ) -> list[Failure]:
-    """Wait until the store's files, ``names`` by id, can be searched; those that fail leave it.
-    Raises what the SDK raises."""
-    return _finish(client, store_id, names, _Reading(client, len(names), on_progress))
+    """Wait until the store's files, ``names`` by id, can be searched; those that fail leave it, but
+    are not deleted: code may read them. Raises what the SDK raises."""
+    failures = _finish(client, store_id, names, _Reading(client, len(names), on_progress))
+    for file_id in failures:
+        _detach(client, store_id, file_id)
+    return list(failures.values())
 
 
 class _Reading:
@@ -200,8 +203,8 @@ def _current(entries: Iterable[_Entry], digest: str) -> _Entry | None:
 
 def _finish(
     client: openai.OpenAI, store_id: str, begun: dict[str, str], reading: _Reading
-) -> list[Failure]:
-    """Wait for files that are in the store but not read yet; those that fail leave it."""
+) -> dict[str, Failure]:
+    """Wait for files that are in the store but not read yet; those that fail, by id."""
     files = client.vector_stores.files
     pending = set(begun)
     while pending:
@@ -211,9 +214,8 @@ def _finish(
         if pending:
             time.sleep(_POLL_SECONDS)
     if not begun:
-        return []
-    failed = files.list(store_id, filter="failed", limit=100)
-    return _failures(client, store_id, failed, begun)
+        return {}
+    return _failures(files.list(store_id, filter="failed", limit=100), begun)
 
 
 def _upload(
@@ -277,23 +279,24 @@ def _attach(
         time.sleep(_POLL_SECONDS)
         batch = batches.retrieve(batch.id, vector_store_id=store_id)
     failed = batches.list_files(batch.id, vector_store_id=store_id, filter="failed", limit=100)
-    return refused + _failures(client, store_id, failed, names)
+    return refused + _removed(client, store_id, _failures(failed, names))
 
 
-def _failures(
-    client: openai.OpenAI,
-    store_id: str,
-    failed: Iterable[VectorStoreFile],
-    names: dict[str, str],
-) -> list[Failure]:
-    """Why files failed that ``names`` has by id; they leave the store."""
-    failures = []
-    for file in list(failed):
+def _failures(failed: Iterable[VectorStoreFile], names: dict[str, str]) -> dict[str, Failure]:
+    """Why files failed that ``names`` has, by id."""
+    failures = {}
+    for file in failed:
         if file.id in names:
             reason = file.last_error.message if file.last_error is not None else "It failed."
-            failures.append(Failure(names[file.id], reason))
-            _remove(client, store_id, file.id)
+            failures[file.id] = Failure(names[file.id], reason)
     return failures
+
+
+def _removed(client: openai.OpenAI, store_id: str, failures: dict[str, Failure]) -> list[Failure]:
+    """The failures, once their files are gone."""
+    for file_id in failures:
+        _remove(client, store_id, file_id)
+    return list(failures.values())
 
 
 def _refused_one_by_one(
@@ -313,10 +316,14 @@ def _refused_one_by_one(
 
 
 def _remove(client: openai.OpenAI, store_id: str, file_id: str) -> None:
-    with suppress(openai.NotFoundError):  # someone else was quicker
-        client.vector_stores.files.delete(file_id, vector_store_id=store_id)
+    _detach(client, store_id, file_id)
     with suppress(openai.NotFoundError):
         client.files.delete(file_id)
+
+
+def _detach(client: openai.OpenAI, store_id: str, file_id: str) -> None:
+    with suppress(openai.NotFoundError):  # someone else was quicker
+        client.vector_stores.files.delete(file_id, vector_store_id=store_id)
 
 
 def _grouped(files: Sequence[LocalFile]) -> list[Sequence[LocalFile]]:

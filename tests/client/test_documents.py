@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from localassist.client.documents import LocalFile, add_files, find_files
+from localassist.client.documents import Failure, LocalFile, add_files, find_files, read_files
 from localassist.settings import load_settings
 from tests import documents
 from tests.server.serving import Stage, in_process
@@ -195,3 +195,19 @@ def test_what_failed_before_is_tried_again_and_leaves(client: openai.OpenAI, fol
     assert [failure.name for failure in added.failures] == ["broken.pdf"]
     assert names(client, store_id) == {"tea.txt", "deep/coffee.md"}
     assert len(client.files.list().data) == 2
+
+
+def test_a_file_that_cannot_be_searched_leaves_the_store_and_stays_for_code(
+    client: openai.OpenAI,
+) -> None:
+    file_id = client.files.create(file=("a.pdf", b"%PDF-1.4 and no more"), purpose="assistants").id
+    tools: Any = [{"type": "file_search"}, {"type": "code_interpreter"}]
+    attached: Any = [{"file_id": file_id, "tools": tools}]
+    message: Any = {"role": "user", "content": "What is in it?", "attachments": attached}
+    told = client.beta.threads.create(messages=[message]).tool_resources
+    assert told and told.file_search and told.file_search.vector_store_ids
+    (store_id,) = told.file_search.vector_store_ids
+    (failure,) = read_files(client, store_id, {file_id: "a.pdf"}, lambda what, done, total: None)
+    assert failure == Failure("a.pdf", failure.reason) and "The PDF is damaged" in failure.reason
+    assert not list(client.vector_stores.files.list(store_id))
+    assert client.files.content(file_id).read() == b"%PDF-1.4 and no more"

@@ -185,15 +185,15 @@ _DOCUMENT = """<!doctype html>
 <body>
 <header>
 <a href="{home}">localassist</a>
-<label class="menu" for="menu">Pages</label>
-<input id="search" type="search" placeholder="Search" aria-label="Search the pages" hidden>
+<label class="menu" for="site-menu">Pages</label>
+<input id="site-search" type="search" placeholder="Search" aria-label="Search the pages" hidden>
 </header>
-<input id="menu" type="checkbox" aria-label="Show the list of pages">
+<input id="site-menu" type="checkbox" aria-label="Show the list of pages">
 <nav aria-label="Pages">
 {list}
 </nav>
 <main>
-<div id="found" role="status" hidden></div>
+<div id="site-found" role="status" hidden></div>
 <article>
 {body}</article>
 </main>

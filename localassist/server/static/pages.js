@@ -1,7 +1,7 @@
 "use strict";
 // Searching the pages: the index is loaded when somebody first looks for something.
-const box = document.getElementById("search");
-const found = document.getElementById("found");
+const box = document.getElementById("site-search");
+const found = document.getElementById("site-found");
 const article = document.querySelector("article");
 const suffix = document.documentElement.dataset.suffix;
 let loading;

@@ -25,7 +25,7 @@ from localassist.cli.output import (
     explain_os,
     report,
 )
-from localassist.errors import LocalAssistError, StorageError
+from localassist.errors import LocalAssistError, StorageUnavailable
 from localassist.offline import seal
 
 # By heading, in the order of the help. Each name with the module in this package that has it, and
@@ -152,7 +152,7 @@ def main() -> None:
         app()
     except LocalAssistError as exc:
         report(exc.message)
-        sys.exit(EXIT_FAILURE if isinstance(exc, StorageError) else EXIT_USAGE)
+        sys.exit(EXIT_FAILURE if isinstance(exc, StorageUnavailable) else EXIT_USAGE)
     except OSError as error:  # such as a full disk behind standard output
         if error.errno is None or sys.flags.dev_mode:  # without a number it is not the system's
             raise

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -105,11 +107,18 @@ def test_serve_reports_a_port_in_use() -> None:
     assert "Cannot listen on 127.0.0.1:" in done.stderr
 
 
-def test_what_may_be_better_next_time_is_told_from_wrong_settings(tmp_path: Path) -> None:
+def test_what_may_be_better_next_time_is_told_from_wrong_settings(
+    tmp_path: Path,
+) -> None:
     """The service manager tries only the former again."""
-    (tmp_path / "localassist.db").write_text("no database")
-    done = localassist("--home", str(tmp_path), "serve", "--port", "0")
+    serve = ("--home", str(tmp_path), "serve", "--port", "0")
+    with closing(sqlite3.connect(tmp_path / "localassist.db", isolation_level=None)) as another:
+        another.execute("BEGIN EXCLUSIVE")
+        done = localassist(*serve, LOCALASSIST_STORAGE__BUSY_TIMEOUT_SECONDS="0.1")
     assert done.returncode == 1 and "Traceback" not in done.stderr
+    (tmp_path / "localassist.db").write_text("no database")
+    done = localassist(*serve)
+    assert done.returncode == 2 and "not a database" in done.stderr
 
 
 @pytest.mark.model

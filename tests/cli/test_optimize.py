@@ -202,7 +202,7 @@ def test_a_folder_that_cannot_be_written(
 
     monkeypatch.setattr(command.tempfile, "mkdtemp", refuse)
     code, _, err = run("mine")
-    assert (code, made) == (2, []) and "cannot be written: Permission denied" in err
+    assert (code, made) == (1, []) and "cannot be written: Permission denied" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

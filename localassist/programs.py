@@ -2,6 +2,7 @@
 
 A program whose parent is killed lives on: pip would go on writing into a folder that the next
 attempt clears away. On Linux the system ends it with us; elsewhere it is ended where we still can.
+That is the program itself: what it has started, such as a compiler under pip, may outlive it.
 
 Standard library only: the installer of a bundle runs this before anything is installed.
 """
